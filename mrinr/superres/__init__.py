@@ -1,0 +1,73 @@
+"""Super-resolution: anisotropic stacks in, isotropic volumes out. No torch is imported until a run starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mrinr.context import Context
+from mrinr.superres.result import Reconstruction
+from mrinr.volume import Stack, Volume
+
+if TYPE_CHECKING:
+    from mrinr.superres.pipeline import Options
+
+__all__ = ["METHODS", "Reconstruction", "reconstruct"]
+
+# name: one line for people, in the order in which a person should see them
+METHODS = {
+    "auto": "chooses method, prior weight and slice profile by predicting hidden slices",
+    "guided": "two-stage guided ridge regression and joint total variation (two planes needed)",
+    "tv": "joint total variation through the slice profile",
+    "profile-inr": "implicit neural representation trained through the slice profile",
+    "best": "guided and profile-inr combined; slow without a GPU",
+    "irem": "IREM as published (Wu 2021), one contrast",
+    "single": "one implicit neural representation for each contrast (McGinnis 2023, baseline)",
+    "vanilla": "one network with an output for each contrast (McGinnis 2023, ablation)",
+    "split-head": "shared layers with a head for each contrast (McGinnis 2023, proposed)",
+    "cubic": "cubic interpolation, averaged over the stacks of a contrast (baseline)",
+}
+
+
+def reconstruct(
+    stacks: Sequence[Stack],
+    method: str = "auto",
+    spacing: float | str = "auto",
+    like: Volume | None = None,
+    profile: str = "auto",
+    register: str = "auto",
+    mask: Volume | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    threads: int | None = None,
+    context: Context | None = None,
+    **settings: object,
+) -> Reconstruction:
+    """Reconstruct every contrast of `stacks` on one grid.
+
+    Parameters
+    ----------
+    stacks : any number of stacks; those of equal `contrast` are fused into one volume
+    method : a key of `METHODS`
+    spacing : millimetres of the isotropic target voxel; "auto" takes the finest in-plane spacing that
+        memory allows. The grid has the first stack's axes and field of view
+    like : take this volume's grid instead
+    profile : slice profile of stacks whose own is "auto": "auto", "box", "gaussian" or "point"
+    register : "auto" aligns every stack rigidly to the first by mutual information, "off" trusts the headers
+    mask : where to judge the result (it never limits the reconstruction); estimated when None
+    device : "auto", "cpu", "cuda" or "mps"
+    settings : the method's own settings (see its file), for example `weight=` for `tv`
+
+    Returns
+    -------
+    Reconstruction: volumes, residuals, coverage (by contrast), rescanned stacks, report
+
+    Raises
+    ------
+    InputError : one sentence about which stack or setting is wrong and what to do
+    Cancelled : after the context's Cancel
+    """
+    from mrinr.superres.pipeline import Options, run
+
+    options = Options(method, spacing, like, profile, register, mask, device, seed, threads, dict(settings))
+    return run(list(stacks), options, context or Context())

@@ -1,0 +1,35 @@
+"""What a reconstruction gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from mrinr.volume import Volume
+
+
+@dataclass(eq=False)
+class Reconstruction:
+    """The result of `reconstruct`.
+
+    volumes : by contrast, on the target grid, in the units of the source
+    residuals : by contrast, on the target grid: |acquired - re-sliced result| spread back onto the grid
+    coverage : by contrast, on the target grid: how many stacks saw the voxel
+    rescanned : for each stack, by its volume's name: the result as that stack's scanner would see it
+    report : method, parameters, choice and why, self-check, warnings, times
+    """
+
+    volumes: dict[str, Volume]
+    residuals: dict[str, Volume]
+    coverage: dict[str, Volume]
+    rescanned: dict[str, Volume]
+    report: dict[str, Any]
+    resampler: Callable[[float], dict[str, Volume]] = field(repr=False)
+
+    def resample(self, spacing: float) -> dict[str, Volume]:
+        """The volumes at another isotropic spacing (mm) without fitting again.
+
+        An implicit neural representation is evaluated at the new points; voxel methods are interpolated.
+        """
+        return self.resampler(spacing)
