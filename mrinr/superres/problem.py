@@ -1,0 +1,72 @@
+"""A super-resolution problem in scaled units: stacks, their operators and the target grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mrinr.acquisition import Acquisition
+from mrinr.geometry import Grid
+from mrinr.volume import Stack
+
+
+@dataclass(eq=False)
+class Observation:
+    """One stack as the methods see it.
+
+    values : (stack shape) scaled intensities
+    operator : target grid -> stack
+    weight : (stack shape) 1 where a voxel counts, 0 where it is outside the target or hidden
+    """
+
+    stack: Stack
+    contrast: str
+    values: Tensor
+    operator: Acquisition
+    weight: Tensor
+
+    @property
+    def slice_axis(self) -> int:
+        assert self.stack.slice_axis is not None
+        return self.stack.slice_axis
+
+
+@dataclass(eq=False)
+class Problem:
+    """What a method gets: scaled observations on one target grid."""
+
+    grid: Grid
+    observations: list[Observation]
+    device: torch.device
+    seed: int = 0
+
+    @property
+    def contrasts(self) -> list[str]:
+        return list(dict.fromkeys(o.contrast for o in self.observations))
+
+    def of(self, contrast: str) -> list[Observation]:
+        return [o for o in self.observations if o.contrast == contrast]
+
+
+@dataclass(eq=False)
+class Solution:
+    """What a method gives back: scaled volumes on the target grid, by contrast.
+
+    sample : evaluates a continuous representation on another grid; None for voxel methods
+    notes : facts for the report, for example epochs run or conjugate-gradient steps
+    """
+
+    volumes: dict[str, Tensor]
+    sample: Callable[[Grid], dict[str, Tensor]] | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+def observe(stack: Stack, values: Tensor, grid: Grid, profile: str, device: torch.device) -> Observation:
+    """The observation of `stack` (scaled `values`) on `grid` through `profile`."""
+    assert stack.slice_axis is not None and stack.thickness is not None
+    operator = Acquisition(grid, stack.volume.grid, stack.slice_axis, stack.thickness, profile, device)
+    return Observation(stack, stack.contrast, values.to(device), operator, operator.weight.clone())
