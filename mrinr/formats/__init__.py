@@ -1,4 +1,4 @@
-"""Reading and writing image files, one file a format. Geometry is RAS millimetres inside, whatever is outside."""
+"""Reading and writing image files, one file a format. Inside, geometry is RAS millimetres."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DICOM series by SimpleITK (GDCM). Slices are placed by their recorded positions; names of people are never read."""
+"""DICOM series by SimpleITK (GDCM), slices placed by their positions; names of people are never read."""
 
 from __future__ import annotations
 
@@ -114,12 +114,13 @@ def _sort(path: Path, headers: list[dict[str, str]]) -> tuple[list[int], np.ndar
     usual = float(np.median(gaps))
     if gaps.min() < 1e-3:
         raise InputError(
-            f"{path} has several images at one position (echoes or time points); export one volume as its own series."
+            f"{path} has several images at one position (echoes or time points); "
+            "export one volume as its own series."
         )
     if np.abs(gaps - usual).max() > max(0.02 * usual, 0.02):
         raise InputError(
-            f"{path} has uneven slice distances ({gaps.min():.2f} to {gaps.max():.2f} mm): slices are missing "
-            "or it is no single volume; export the series again."
+            f"{path} has uneven slice distances ({gaps.min():.2f} to {gaps.max():.2f} mm): "
+            "slices are missing, or it is no single volume; export the series again."
         )
     first, last = positions[order[0]], positions[order[-1]]
     return order.tolist(), (last - first) / (len(order) - 1), first
