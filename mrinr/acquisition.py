@@ -83,7 +83,7 @@ class Acquisition:
         transform = stack.to(target)
         self._matrix = transform
         self._thickness = [thickness if axis == slice_axis else None for axis in range(3)]
-        self._profile = profile
+        self.profile = profile
         shared = np.abs(transform[:3, :3]).argmax(axis=0)  # target axis of each stack axis
         rest = transform[:3, :3].copy()
         rest[shared, np.arange(3)] = 0
@@ -105,7 +105,7 @@ class Acquisition:
             to, size = self._order[axis], self.target.shape[self._order[axis]]
             step = self.target.spacing[to]
             offsets, weights = axis_points(
-                self.stack.spacing[axis], step, self._thickness[axis], self._profile, step / 8
+                self.stack.spacing[axis], step, self._thickness[axis], self.profile, step / 8
             )
             index = np.arange(self.stack.shape[axis]) - (self.stack.shape[axis] - 1) / 2
             centres = middle[to] + transform[to, axis] * index
@@ -136,7 +136,7 @@ class Acquisition:
     def _build_oblique(self) -> None:
         finest = float(self.target.spacing.min())
         axes = [
-            axis_points(self.stack.spacing[axis], finest, self._thickness[axis], self._profile, finest)
+            axis_points(self.stack.spacing[axis], finest, self._thickness[axis], self.profile, finest)
             for axis in range(3)
         ]
         self._points = []

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from mrinr.context import Context
+from mrinr.superres.estimate import estimate
 from mrinr.superres.result import Reconstruction
 from mrinr.volume import Stack, Volume
 
-if TYPE_CHECKING:
-    from mrinr.superres.pipeline import Options
-
-__all__ = ["METHODS", "Reconstruction", "reconstruct"]
+__all__ = ["METHODS", "Reconstruction", "estimate", "reconstruct"]
 
 # name: one line for people, in the order in which a person should see them
 METHODS = {
@@ -40,6 +37,7 @@ def reconstruct(
     device: str = "auto",
     seed: int = 0,
     threads: int | None = None,
+    roi: Sequence[float] | None = None,
     context: Context | None = None,
     **settings: object,
 ) -> Reconstruction:
@@ -56,6 +54,7 @@ def reconstruct(
     register : "auto" aligns every stack rigidly to the first by mutual information, "off" trusts the headers
     mask : where to judge the result (it never limits the reconstruction); estimated when None
     device : "auto", "cpu", "cuda" or "mps"
+    roi : (R min, R max, A min, A max, S min, S max) in mm: reconstruct only this box
     settings : the method's own settings (see its file), for example `weight=` for `tv`
 
     Returns
@@ -69,5 +68,7 @@ def reconstruct(
     """
     from mrinr.superres.pipeline import Options, run
 
-    options = Options(method, spacing, like, profile, register, mask, device, seed, threads, dict(settings))
+    options = Options(
+        method, spacing, like, profile, register, mask, device, seed, threads, roi, dict(settings)
+    )
     return run(list(stacks), options, context or Context())

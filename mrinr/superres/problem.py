@@ -43,6 +43,12 @@ class Problem:
     observations: list[Observation]
     device: torch.device
     seed: int = 0
+    on_show: Callable[[dict[str, Tensor]], None] | None = None
+
+    def show(self, volumes: dict[str, Tensor]) -> None:
+        """Let the person watch: scaled volumes by contrast, as they are so far."""
+        if self.on_show is not None:
+            self.on_show(volumes)
 
     @property
     def contrasts(self) -> list[str]:

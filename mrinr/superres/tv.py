@@ -14,6 +14,7 @@ Betcke 2016).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -28,7 +29,7 @@ OUTER, INNER = 6, 8
 
 
 def conjugate_gradient(apply: Callable[[Tensor], Tensor], b: Tensor, x: Tensor, steps: int) -> Tensor:
-    """A few steps of conjugate gradients for the symmetric positive `apply(x) = b`, from `x` (overwritten)."""
+    """A few steps of conjugate gradients for the symmetric positive `apply(x) = b`, from `x` (in place)."""
     r = b - apply(x)
     p = r.clone()
     rr = torch.dot(r.flatten(), r.flatten())
@@ -76,6 +77,23 @@ def update_gains(observations: list[Observation], x: Tensor, gains: list[float])
         gains[n] = float(ratio.clamp(0.5, 2.0))
 
 
+def _system(
+    context: Context,
+    observations: list[Observation],
+    edges: Tensor,
+    scale: list[float],
+    weight: float,
+    pull: float,
+    x: Tensor,
+) -> Tensor:
+    """The normal equations' left side: sum A^T w A x + weight D^T W D x + pull x."""
+    context.check()
+    out = x * pull
+    for o in observations:
+        out += o.operator.adjoint(o.operator.forward(x) * o.weight)
+    return add_smoothness(out, x, edges, scale, weight)
+
+
 def solve(
     problem: Problem,
     context: Context,
@@ -88,6 +106,7 @@ def solve(
 ) -> Solution:
     """Joint TV reconstruction; `start` warm-starts it, `prediction` with `anchor` pulls it towards z."""
     contrasts = problem.contrasts
+    pull = 0.0 if prediction is None else anchor
     spacing = problem.grid.spacing
     scale = [float(spacing.min() / s) for s in spacing]
     start = start or cubic.solve(problem, context).volumes
@@ -102,15 +121,10 @@ def solve(
             b = torch.zeros(problem.grid.shape, device=problem.device)
             for o, gain in zip(observations, gains[contrast], strict=True):
                 b += o.operator.adjoint(o.values * o.weight / gain)
-            if prediction is not None and anchor:
-                b.add_(prediction[contrast], alpha=anchor)
+            if prediction is not None:
+                b.add_(prediction[contrast], alpha=pull)
 
-            def system(v: Tensor, observations: list[Observation] = observations) -> Tensor:
-                context.check()
-                out = v * anchor if prediction is not None else torch.zeros_like(v)
-                for o in observations:
-                    out += o.operator.adjoint(o.operator.forward(v) * o.weight)
-                return add_smoothness(out, v, edges, scale, weight)
-
+            system = partial(_system, context, observations, edges, scale, weight, pull)
             x[contrast] = conjugate_gradient(system, b, x[contrast], inner)
+        problem.show(x)
     return Solution(x, notes={"gains": gains, "weight": weight})

@@ -1,0 +1,257 @@
+"""From stacks to a reconstruction: check, align, scale, solve, unscale, clip, judge."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import mrinr
+from mrinr.context import Context
+from mrinr.engine.device import choose as choose_device
+from mrinr.engine.device import set_threads
+from mrinr.errors import InputError
+from mrinr.geometry import Grid
+from mrinr.intensity import Scale, foreground_mask, noise_sigma, robust_scale
+from mrinr.registration import align
+from mrinr.superres import auto
+from mrinr.superres.estimate import fitting_grid
+from mrinr.superres.grid import check_overlap
+from mrinr.superres.methods import solver
+from mrinr.superres.problem import Problem, Solution, observe
+from mrinr.superres.result import Reconstruction
+from mrinr.volume import Stack, Volume, check_image
+
+OVERSHOOT = 1.1  # results may exceed the brightest acquired voxel by a tenth
+
+
+@dataclass(eq=False)
+class Options:
+    """The arguments of `reconstruct`, see there."""
+
+    method: str = "auto"
+    spacing: float | str = "auto"
+    like: Volume | None = None
+    profile: str = "auto"
+    register: str = "auto"
+    mask: Volume | None = None
+    device: str = "auto"
+    seed: int = 0
+    threads: int | None = None
+    roi: Sequence[float] | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def run(stacks: list[Stack], options: Options, context: Context) -> Reconstruction:
+    """See `mrinr.superres.reconstruct`."""
+    started = time.monotonic()
+    check(stacks, options)
+    device, device_line = choose_device(options.device)
+    set_threads(options.threads)
+    torch.manual_seed(options.seed)
+    grid = fitting_grid(stacks, options, context)
+    context.progress(0.01, "Aligning the stacks")
+    if options.register == "auto":
+        stacks, motions = align(stacks, context.stage(0.01, 0.08))
+    else:
+        motions = [np.eye(4) for _ in stacks]
+    check_overlap(stacks, grid)
+    scales = subject_scales(stacks)
+    profile = options.profile
+    problem = build(stacks, scales, grid, profile, device, options.seed)
+    if options.method == "auto":
+        choice = auto.choose(problem, context.stage(0.08, 0.25), profile, options.settings)
+    else:
+        choice = auto.fixed(problem, context.stage(0.08, 0.25), options.method, profile, options.settings)
+    problem = build(stacks, scales, grid, choice.profile, device, options.seed)
+    if context.wants_preview:
+        problem.on_show = previewer(problem, scales, context)
+    solution = solver(choice.method)(problem, context.stage(0.25, 0.97), **choice.settings)
+    result = finish(problem, solution, scales, context)
+    result.report = {
+        "mrinr": mrinr.__version__,
+        "torch": torch.__version__,
+        "method": choice.method,
+        "settings": choice.settings,
+        "requested": {"method": options.method, "profile": options.profile, "register": options.register},
+        "profile": choice.profile,
+        "reason": choice.reason,
+        "candidates": choice.candidates,
+        "self_check": choice.self_check,
+        "device": device_line,
+        "seed": options.seed,
+        "grid": {
+            "shape": list(grid.shape),
+            "spacing": [round(float(s), 4) for s in grid.spacing],
+            "affine": grid.affine.tolist(),
+        },
+        "stacks": [_describe(s, m) for s, m in zip(stacks, motions, strict=True)],
+        **result.report,
+        "notes": solution.notes,
+        "warnings": list(context.warnings),
+        "seconds": round(time.monotonic() - started, 2),
+    }
+    context.progress(1.0, "Done")
+    return result
+
+
+def check(stacks: list[Stack], options: Options) -> None:
+    """Raise InputError for anything that no method could work with."""
+    if not stacks:
+        raise InputError("No stack was given; choose at least one.")
+    names = [s.volume.name for s in stacks]
+    twice = next((n for n in names if names.count(n) > 1), None)
+    if twice is not None:
+        raise InputError(f"{twice} was given twice; name every stack once.")
+    for stack in stacks:
+        check_image(stack.volume)
+    solver(options.method if options.method != "auto" else "tv")
+    if options.profile not in ("auto", "box", "gaussian", "point"):
+        raise InputError(
+            f"The slice profile '{options.profile}' is not known; use auto, box, gaussian or point."
+        )
+    if options.register not in ("auto", "off"):
+        raise InputError(f"register must be auto or off, not '{options.register}'.")
+
+
+def subject_scales(stacks: list[Stack]) -> dict[str, Scale]:
+    """One robust scale for each contrast, from its first stack."""
+    scales: dict[str, Scale] = {}
+    for stack in stacks:
+        if stack.contrast not in scales:
+            scales[stack.contrast] = robust_scale(stack.volume)
+    return scales
+
+
+def build(
+    stacks: list[Stack], scales: dict[str, Scale], grid: Grid, profile: str, device: torch.device, seed: int
+) -> Problem:
+    """The problem with each stack's own profile, or `profile` ('auto' is box) where it names none."""
+    observations = []
+    for stack in stacks:
+        own = stack.profile if stack.profile != "auto" else ("box" if profile == "auto" else profile)
+        values = torch.from_numpy(scales[stack.contrast].apply(stack.volume.voxels))
+        observations.append(observe(stack, values, grid, own, device))
+    return Problem(grid, observations, device, seed)
+
+
+def finish(
+    problem: Problem, solution: Solution, scales: dict[str, Scale], context: Context
+) -> Reconstruction:
+    """Clip, unscale and judge a solution: residuals, coverage and what the scanner would have seen."""
+    volumes, residuals, coverage, rescanned = {}, {}, {}, {}
+    numbers: dict[str, Any] = {}
+    for contrast in problem.contrasts:
+        context.progress(0.98, f"Comparing {contrast} with what was acquired")
+        observations, scale = problem.of(contrast), scales[contrast]
+        low, high = intensity_limits([o.stack for o in observations])
+        x = solution.volumes[contrast] * scale.unit
+        clipped = int(((x < low) | (x > high)).sum())
+        x = x.clamp(low, high)
+        residual = torch.zeros(problem.grid.shape, device=problem.device)
+        seen = torch.zeros_like(residual)
+        per_stack = []
+        for o in observations:
+            again = o.operator.forward(x)
+            difference = (again - o.values * scale.unit).abs() * o.weight
+            spread = o.operator.adjoint(o.weight)
+            residual += o.operator.adjoint(difference)
+            seen += spread
+            volume = o.stack.volume
+            rescanned[volume.name] = volume.with_voxels(again.cpu().numpy(), f"{volume.name} re-sliced")
+            per_stack.append(_residual_numbers(o.stack, difference.cpu().numpy()))
+        count = sum((_footprint(o.operator) for o in observations), torch.zeros_like(residual))
+        residual /= seen.clamp_min(1e-6)
+
+        def volume_of(values: Tensor, name: str) -> Volume:
+            return Volume(values.cpu().numpy(), problem.grid.affine, name)
+
+        volumes[contrast] = volume_of(x, f"{contrast} SR")
+        residuals[contrast] = volume_of(residual * (seen > 1e-6), f"{contrast} residual")
+        coverage[contrast] = volume_of(count, f"{contrast} coverage")
+        numbers[contrast] = {
+            "clipped_voxels": clipped,
+            "limits": [low, high],
+            "unseen_fraction": round(float((count == 0).float().mean()), 4),
+            "stacks": per_stack,
+        }
+    resampler = make_resampler(problem, solution, volumes, scales)
+    return Reconstruction(volumes, residuals, coverage, rescanned, {"contrasts": numbers}, resampler)
+
+
+def intensity_limits(stacks: list[Stack]) -> tuple[float, float]:
+    """Lowest and highest allowed result: magnitude images stay at or above 0."""
+    low = min(float(s.volume.voxels.min()) for s in stacks)
+    high = max(float(s.volume.voxels.max()) for s in stacks)
+    return (0.0 if low >= 0 else low), (high * OVERSHOOT if high > 0 else high)
+
+
+def make_resampler(
+    problem: Problem, solution: Solution, volumes: dict[str, Volume], scales: dict[str, Scale]
+):
+    """The function behind `Reconstruction.resample`."""
+
+    def resample(spacing: float) -> dict[str, Volume]:
+        from mrinr.superres.cubic import interpolate
+
+        grid = problem.grid.with_spacing((spacing, spacing, spacing))
+        sampled = None if solution.sample is None else solution.sample(grid)
+        out = {}
+        for contrast, volume in volumes.items():
+            if sampled is None:
+                x, _ = interpolate(torch.from_numpy(volume.voxels), volume.grid, grid)
+            else:
+                x = sampled[contrast].cpu() * scales[contrast].unit
+            low, high = intensity_limits([o.stack for o in problem.of(contrast)])
+            out[contrast] = Volume(x.clamp(low, high).numpy(), grid.affine, volume.name, volume.meta)
+        return out
+
+    return resample
+
+
+def previewer(problem: Problem, scales: dict[str, Scale], context: Context):
+    """Turns scaled volumes into preview volumes of the source's units."""
+
+    def show(volumes: dict[str, Tensor]) -> None:
+        for contrast, x in volumes.items():
+            voxels = (x.clamp_min(0) * scales[contrast].unit).cpu().numpy()
+            context.preview(Volume(voxels, problem.grid.affine, f"{contrast} SR"))
+
+    return show
+
+
+def _footprint(operator: Any) -> Tensor:
+    """1 where a target voxel lies inside the stack's field of view."""
+    inside = operator.stack.contains
+    shape = operator.target.shape
+    index = np.stack(np.meshgrid(*[np.arange(n) for n in shape[1:]], indexing="ij"), -1)
+    out = np.empty(shape, dtype=np.float32)
+    for i in range(shape[0]):
+        plane = np.concatenate([np.full((*index.shape[:2], 1), i), index], axis=-1)
+        out[i] = inside(operator.target.world(plane))
+    return torch.from_numpy(out).to(operator.device)
+
+
+def _residual_numbers(stack: Stack, difference: np.ndarray) -> dict[str, Any]:
+    assert stack.slice_axis is not None
+    mask = foreground_mask(stack.volume)
+    sigma = noise_sigma(stack.volume, stack.slice_axis, mask)
+    median = float(np.median(difference[mask])) if mask.any() else 0.0
+    return {"name": stack.volume.name, "median_residual": round(median, 4), "noise_sigma": round(sigma, 4)}
+
+
+def _describe(stack: Stack, motion: np.ndarray) -> dict[str, Any]:
+    return {
+        "name": stack.volume.name,
+        "contrast": stack.contrast,
+        "orientation": stack.orientation,
+        "shape": list(stack.volume.voxels.shape),
+        "spacing": [round(float(s), 4) for s in stack.volume.spacing],
+        "thickness": round(float(stack.thickness or 0), 4),
+        "motion": np.round(motion, 6).tolist(),
+    }
