@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813  (as its own documentation names it)
+import SimpleITK as sitk
 
 from mrinr.geometry import Grid
 from mrinr.volume import Volume

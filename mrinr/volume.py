@@ -65,6 +65,8 @@ def check_image(volume: Volume) -> None:
         )
     if volume.voxels.size == 0 or float(volume.voxels.min()) == float(volume.voxels.max()):
         raise InputError(f"{volume.name} is constant: it holds no image; choose another volume.")
+    if min(volume.voxels.shape) < 2:
+        raise InputError(f"{volume.name} is a single slice; a stack of at least two is needed.")
     if sorted(volume.voxels.shape)[1] < 8:
         raise InputError(
             f"{volume.name} has {'x'.join(map(str, volume.voxels.shape))} voxels, too few for an image."
@@ -91,7 +93,9 @@ class Stack:
         if self.slice_axis is None:
             object.__setattr__(self, "slice_axis", int(np.argmax(self.volume.spacing)))
         if self.slice_axis not in (0, 1, 2):
-            raise InputError(f"The slice axis of {self.volume.name} must be 0, 1 or 2, not {self.slice_axis}.")
+            raise InputError(
+                f"The slice axis of {self.volume.name} must be 0, 1 or 2, not {self.slice_axis}."
+            )
         if self.thickness is None:
             thickness = self.volume.meta.get("thickness") or self.volume.spacing[self.slice_axis]
             object.__setattr__(self, "thickness", float(thickness))

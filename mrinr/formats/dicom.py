@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 
 from mrinr.errors import InputError
 from mrinr.itk import FLIP, affine_of, voxels_of
@@ -56,7 +56,7 @@ def _series_files(path: Path, folder: Path) -> list[str]:
     found = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
     if not found:
         raise InputError(f"{path} holds no DICOM series; name a folder of DICOM files or an image file.")
-    groups = [list(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series)) for series in found]
+    groups = sorted(sorted(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), s)) for s in found)
     if len(groups) > 1:
         listed = ", ".join(
             f"{_header(group[0]).get(DESCRIPTION) or 'unnamed'} ({len(group)} images, {Path(group[0]).name})"

@@ -1,9 +1,9 @@
-"""NIfTI by nibabel, whose affines are exact, with what the BIDS sidecar beside the file knows."""
+"""NIfTI by nibabel, whose affines are exact, and what the sidecar beside the file knows."""
 
 from __future__ import annotations
 
 import gzip
-import json
+import io
 import zlib
 from pathlib import Path
 from typing import Any
@@ -11,19 +11,10 @@ from typing import Any
 import nibabel
 import numpy as np
 
-from mrinr import formats
 from mrinr.errors import InputError
 from mrinr.files import read_bytes
+from mrinr.formats import sidecar
 from mrinr.volume import Volume
-
-SIDECAR = {  # BIDS key: our key and its factor (BIDS times are in seconds, ours in ms)
-    "SliceThickness": ("thickness", 1.0),
-    "SpacingBetweenSlices": ("spacing_between_slices", 1.0),
-    "RepetitionTime": ("TR", 1000.0),
-    "EchoTime": ("TE", 1000.0),
-    "InversionTime": ("TI", 1000.0),
-    "MagneticFieldStrength": ("field_strength", 1.0),
-}
 
 
 def read(path: Path) -> Volume:
@@ -32,24 +23,29 @@ def read(path: Path) -> Volume:
     try:
         if raw[:2] == b"\x1f\x8b":
             raw = gzip.decompress(raw)
-        image = _image_class(raw).from_bytes(raw)
-        shape, kind = image.shape, image.get_data_dtype()
+        kind = _image_class(raw)
+        header = kind.header_class.from_fileobj(io.BytesIO(raw), check=False)
+        with nibabel.imageglobals.LoggingOutputSuppressor():
+            image = kind.from_bytes(raw)
+        shape, dtype = image.shape, image.get_data_dtype()
     except _DAMAGED as error:
         raise InputError(
             f"{path} is truncated, damaged or no NIfTI file; copy or export it again."
         ) from error
-    if kind.names or kind.kind not in "biuf":
-        what = "colours" if kind.names else "complex numbers"
+    if dtype.names or dtype.kind not in "biuf":
+        what = "colours" if dtype.names else "complex numbers"
         raise InputError(f"{path} holds {what}; one number a voxel is needed (export the magnitude image).")
     if len(shape) < 3 or any(n != 1 for n in shape[3:]) or 0 in shape:
         raise InputError(
             f"{path} is {'x'.join(map(str, shape))}; a single 3D volume is needed (extract one volume)."
         )
+    if not header["sform_code"] and not header["pixdim"][1:4].all():  # nibabel would read 0 mm as 1 mm
+        raise InputError(f"{path} has a voxel size of 0 mm; correct its header or export it again.")
     try:
         voxels = np.asarray(image.dataobj, dtype=np.float32).reshape(shape[:3])
     except _DAMAGED as error:
         raise InputError(f"{path} is truncated or damaged; copy or export it again.") from error
-    meta = _sidecar(path)
+    meta = sidecar.read(path)
     if not image.header["sform_code"] and not image.header["qform_code"]:
         meta["warnings"] = (f"{path.name} records no position or orientation; only its voxel size is used.",)
     return Volume(voxels, image.affine, path.name, meta)
@@ -62,6 +58,7 @@ _DAMAGED = (
     zlib.error,
     nibabel.spatialimages.HeaderDataError,
     nibabel.filebasedimages.ImageFileError,
+    nibabel.wrapstruct.WrapStructError,
 )
 
 
@@ -69,24 +66,6 @@ def _image_class(raw: bytes) -> Any:
     """NIfTI-1 or NIfTI-2, by the size of the header that the file begins with."""
     size = {int.from_bytes(raw[:4], "little"), int.from_bytes(raw[:4], "big")}
     return nibabel.Nifti2Image if 540 in size else nibabel.Nifti1Image
-
-
-def _sidecar(path: Path) -> dict[str, Any]:
-    """What the JSON file of the same name says; nothing when it is absent or no BIDS sidecar."""
-    try:
-        found = json.loads(path.with_name(formats.stem(path) + ".json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(found, dict):
-        return {}
-    meta: dict[str, Any] = {}
-    for key, (ours, factor) in SIDECAR.items():
-        value = found.get(key)
-        if isinstance(value, (int, float)) and np.isfinite(value) and (value > 0 or ours == "TI"):
-            meta[ours] = float(value) * factor
-    if isinstance(found.get("SeriesDescription"), str):
-        meta["series_description"] = found["SeriesDescription"]
-    return meta
 
 
 def encode(volume: Volume, compressed: bool) -> bytes:

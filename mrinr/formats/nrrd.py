@@ -6,9 +6,10 @@ import gzip
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 
 from mrinr.errors import InputError
+from mrinr.formats import sidecar
 from mrinr.itk import FLIP, affine_of, voxels_of
 from mrinr.volume import Volume
 
@@ -34,7 +35,7 @@ def read(path: Path) -> Volume:
         raise InputError(
             f"{path} is {'x'.join(map(str, image.GetSize()))}; a single 3D volume is needed (extract one)."
         )
-    return Volume(voxels_of(image), affine_of(image), path.name)
+    return Volume(voxels_of(image), affine_of(image), path.name, sidecar.read(path))
 
 
 def encode(volume: Volume) -> bytes:

@@ -1,0 +1,1 @@
+"""The shell's commands, one file each: HELP, `arguments(parser)` and `run(args, session)`."""

@@ -1,0 +1,24 @@
+"""Reproduce the tables of a paper."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mrinr.commands.session import Session
+
+HELP = "reproduce the tables of a paper"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", choices=("irem", "multi-contrast"))
+    parser.add_argument("--data", type=Path, metavar="DIR", help="real scans (default: simulated ones)")
+    parser.add_argument("--small", action="store_true", help="small enough for two cores")
+    parser.add_argument("--out", type=Path, default=Path("mrinr-benchmark"), metavar="DIR")
+
+
+def run(args: argparse.Namespace, session: Session) -> None:
+    folder = session.outputs.folder(args.out)
+    from mrinr import benchmark
+
+    session.facts = benchmark.run(args.name, args.data, args.small, folder)
