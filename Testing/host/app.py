@@ -35,6 +35,7 @@ class ModuleManager(QObject):
 
 class Application(QObject):
     startupCompleted = Signal()
+    aboutToQuit = Signal()
     applicationName = "Slicer"
     majorVersion, minorVersion = 5, 13
     applicationVersion = "5.13.0"
@@ -43,6 +44,7 @@ class Application(QObject):
     def __init__(self, qapplication: QApplication) -> None:
         super().__init__()
         self._qapplication = qapplication
+        qapplication.aboutToQuit.connect(self.aboutToQuit)
         self._modules = ModuleManager()
         self._layouts: views.LayoutManager | None = None
         self._logic = slicer.vtkSlicerApplicationLogic()

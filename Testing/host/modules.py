@@ -135,5 +135,4 @@ def loadModule(path: str) -> qSlicerScriptedLoadableModule:
     module = qSlicerScriptedLoadableModule(str(path))
     slicer.app.moduleManager().add(module)
     slicer.app.startupCompleted.emit()
-    slicer.app.startupCompleted.disconnect()
     return module

@@ -98,7 +98,8 @@ def _patch_class(cls: type) -> None:
     meta = cls.staticMetaObject  # type: ignore[attr-defined]
     for index in range(meta.propertyOffset(), meta.propertyCount()):
         name = meta.property(index).name()
-        setattr(cls, name, _property(name))
+        if name != "singleShot":  # QTimer.singleShot(msec, callable) is what people mean
+            setattr(cls, name, _property(name))
     cls.__getattribute__ = _get  # type: ignore[method-assign,assignment]
     cls.__setattr__ = _put  # type: ignore[method-assign,assignment]
     if hasattr(cls, "exec") and not hasattr(cls, "exec_"):

@@ -23,9 +23,9 @@ class SliceWidget:
         self._logic = slicer.vtkMRMLSliceLogic()
         self._logic.SetMRMLApplicationLogic(application_logic)
         self._logic.SetMRMLScene(scene)
-        self._logic.AddSliceNode(node.GetLayoutName())
+        self._logic.SetSliceNode(node)
+        self._logic.ResizeSliceNode(SIZE, SIZE)
         self._node = node
-        node.SetDimensions(SIZE, SIZE, 1)
 
     def sliceLogic(self) -> Any:
         return self._logic

@@ -1,0 +1,108 @@
+"""mrinr's engine inside Slicer: a Qt timer polls it, so that the window stays live while the worker works."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import qt
+import slicer
+
+from mrinr.engine import Client, Event, Job
+from mrinr.volume import Volume
+
+INTERVAL = 50  # ms between two looks at the worker
+
+
+def workerPython() -> str:
+    """Slicer's own interpreter, with its launcher's environment."""
+    return shutil.which("PythonSlicer") or sys.executable
+
+
+def workerThreads() -> int:
+    """All cores but one, which is left to the window."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    return max(1, cores - 1)
+
+
+class Engine:
+    """Submits jobs to one worker and hands each job's events to its own handler, in order, in this thread."""
+
+    def __init__(self) -> None:
+        self._client = Client(python=workerPython(), threads=workerThreads())
+        self._handlers: dict[Job, Callable[[Event], None]] = {}
+        self._events: deque[Event] = deque()
+        self._timer = qt.QTimer()
+        self._timer.setInterval(INTERVAL)
+        self._timer.timeout.connect(self.poll)
+
+    def submit(
+        self,
+        task: str,
+        volumes: Mapping[str, Volume],
+        parameters: Mapping[str, Any],
+        onEvent: Callable[[Event], None],
+        replaces: Job | None = None,
+    ) -> Job:
+        """Queue a task (see `mrinr.engine.Client.submit`); `onEvent` is called from Slicer's event loop."""
+        job = self._client.submit(task, volumes, parameters, replaces)
+        self._handlers[job] = onEvent
+        self._timer.start()
+        return job
+
+    def poll(self) -> None:
+        """Hand out what happened. Called by the timer, and by `wait`."""
+        # A handler may run an event loop of its own (a message box), which comes back here: one queue keeps
+        # the order.
+        self._events.extend(self._client.poll())
+        while self._events:
+            event = self._events.popleft()
+            last = event.kind in ("result", "cancelled", "failed")
+            handler = self._handlers.pop(event.job, None) if last else self._handlers.get(event.job)
+            if handler is None:
+                continue
+            try:
+                handler(event)
+            except Exception:
+                logging.exception("MRINR: handling the worker's %s event failed", event.kind)
+        if not self._handlers:
+            self._timer.stop()
+
+    def wait(self, job: Job) -> None:
+        """Return when the job is done and its last event was handled; the window stays live meanwhile."""
+        while job in self._handlers:
+            self.poll()
+            slicer.app.processEvents()
+            time.sleep(0.01)
+
+    def close(self) -> None:
+        """End the worker; jobs that were not done are cancelled."""
+        self._client.close()
+        self.poll()
+
+
+_shared: Engine | None = None
+
+
+def shared() -> Engine:
+    """The engine of this Slicer: its worker is started by the first job and kept warm for the next."""
+    global _shared
+    if _shared is None:
+        _shared = Engine()
+        slicer.app.connect("aboutToQuit()", closeShared)
+    return _shared
+
+
+def closeShared() -> None:
+    """End the shared worker; the next job starts another."""
+    global _shared
+    if _shared is not None:
+        _shared.close()
+        _shared = None

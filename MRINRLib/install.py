@@ -1,0 +1,94 @@
+"""Python packages that the worker needs, installed when a person presses Apply and never before."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+
+from slicer.i18n import tr as _
+
+from mrinr.errors import InputError
+
+SMALL = {"psutil": "psutil>=5.9", "SimpleITK": "SimpleITK>=2.3"}  # module: requirement
+TORCH = ">=2.2"
+
+
+def hasTorch() -> bool:
+    """Whether PyTorch is installed; it is not imported."""
+    return importlib.util.find_spec("torch") is not None
+
+
+def ready() -> bool:
+    """Whether a job could run at once; nothing is imported."""
+    return not _missingSmall() and hasTorch()
+
+
+def _missingSmall() -> list[str]:
+    return [requirement for module, requirement in SMALL.items() if importlib.util.find_spec(module) is None]
+
+
+def ensure(requester: str) -> None:
+    """Install what is missing, after asking. Raises InputError with what to do when that did not work.
+
+    requester : the module's name, shown in the question
+    """
+    missing = _missingSmall()
+    if missing:
+        _installSmall(missing, requester)
+    if not hasTorch():
+        _installTorch()
+    elif not _torchIsNewEnough():
+        raise InputError(
+            _(
+                "PyTorch {version} is too old (2.2 or later is needed); update it in the PyTorch Utils module, "
+                "restart Slicer and press Apply again."
+            ).format(version=importlib.metadata.version("torch"))
+        )
+
+
+def _installSmall(missing: list[str], requester: str) -> None:
+    import subprocess
+
+    import slicer.packaging
+
+    try:
+        slicer.packaging.pip_ensure(missing, requester=requester)
+    except (RuntimeError, subprocess.CalledProcessError) as error:
+        raise InputError(
+            _("{packages} could not be installed ({reason}); the Python console shows the log.").format(
+                packages=", ".join(missing), reason=error
+            )
+        ) from error
+    importlib.invalidate_caches()
+
+
+def _installTorch() -> None:
+    try:
+        import PyTorchUtils  # of the PyTorch extension
+    except ModuleNotFoundError as error:
+        raise InputError(
+            _(
+                "PyTorch is needed and not installed: install the extension 'PyTorch' in the Extensions "
+                "Manager, restart Slicer and press Apply again."
+            )
+        ) from error
+    installed = PyTorchUtils.PyTorchUtilsLogic().installTorch(
+        askConfirmation=True, torchVersionRequirement=TORCH
+    )
+    importlib.invalidate_caches()
+    if installed is None:
+        raise InputError(
+            _(
+                "PyTorch was not installed; press Apply again to be asked again, or choose a version in the "
+                "PyTorch Utils module (the Python console shows the log)."
+            )
+        )
+
+
+def _torchIsNewEnough() -> bool:
+    try:
+        numbers = importlib.metadata.version("torch").split("+")[0].split(".")
+        return (int(numbers[0]), int(numbers[1])) >= (2, 2)
+    except (importlib.metadata.PackageNotFoundError, ValueError, IndexError):
+        return True  # built by hand: let it try

@@ -1,0 +1,116 @@
+"""Volume nodes and `mrinr.volume.Volume`: geometry always beside the voxels, both ways."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+from mrinr.errors import InputError
+from mrinr.volume import Volume
+from MRINRLib import dicom
+
+PREVIEW_ATTRIBUTE = "MRINR.preview"
+
+
+def affineFromNode(node: Any) -> np.ndarray:
+    """4x4, index (i, j, k) to RAS millimetres in the world: a linear parent transform is part of it.
+
+    Raises InputError when a parent transform is not linear.
+    """
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    affine = slicer.util.arrayFromVTKMatrix(matrix)
+    transform = node.GetParentTransformNode()
+    if transform is None:
+        return affine
+    if not transform.IsTransformToWorldLinear():
+        raise InputError(
+            _(
+                "{volume} is under the non-linear transform {transform}; harden the transform (in the Data "
+                "module) or take the volume out of it."
+            ).format(volume=node.GetName(), transform=transform.GetName())
+        )
+    toWorld = vtk.vtkMatrix4x4()
+    transform.GetMatrixTransformToWorld(toWorld)
+    return slicer.util.arrayFromVTKMatrix(toWorld) @ affine
+
+
+def hasVoxels(node: Any) -> bool:
+    image = node.GetImageData()
+    return image is not None and image.GetNumberOfPoints() > 0
+
+
+def _check(node: Any) -> None:
+    if not hasVoxels(node):
+        raise InputError(_("{volume} holds no voxels; load it or choose another.").format(volume=node.GetName()))
+    if node.GetImageData().GetNumberOfScalarComponents() != 1:
+        raise InputError(
+            _("{volume} has several values a voxel (colours or vectors); choose a scalar volume.").format(
+                volume=node.GetName()
+            )
+        )
+
+
+def volumeFromNode(node: Any, name: str | None = None) -> Volume:
+    """The node's voxels as (i, j, k) float32 with its affine in the world, and what DICOM says of it.
+
+    Raises InputError: no voxels, several components, a non-linear parent transform, a sheared geometry.
+    """
+    _check(node)
+    voxels = slicer.util.arrayFromVolume(node).transpose(2, 1, 0).astype(np.float32)
+    return Volume(voxels, affineFromNode(node), name or node.GetName(), dicom.metaFromNode(node))
+
+
+def geometryFromNode(node: Any, name: str | None = None) -> Volume:
+    """The same without reading voxels: all of them are zero and take no memory. For estimates."""
+    _check(node)
+    voxels = np.broadcast_to(np.float32(0), node.GetImageData().GetDimensions())
+    return Volume(voxels, affineFromNode(node), name or node.GetName(), dicom.metaFromNode(node))
+
+
+def updateNode(node: Any, volume: Volume) -> None:
+    """Put voxels and geometry into an existing node; no parent transform is left on it."""
+    node.SetAndObserveTransformNodeID(None)
+    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(volume.affine))
+    slicer.util.updateVolumeFromArray(node, np.ascontiguousarray(volume.voxels.transpose(2, 1, 0)))
+
+
+def nodeFromVolume(volume: Volume, name: str, reference: Any, parentItem: int | None = None) -> Any:
+    """A new volume node beside `reference` in the subject hierarchy, with its window and level.
+
+    name : made unique in the scene
+    parentItem : another subject hierarchy item to put it under
+    """
+    node = slicer.mrmlScene.AddNewNodeByClass(
+        "vtkMRMLScalarVolumeNode", slicer.mrmlScene.GenerateUniqueName(name)
+    )
+    updateNode(node, volume)
+    node.CreateDefaultDisplayNodes()
+    copyWindowLevel(reference, node)
+    hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
+    parent = parentItem or hierarchy.GetItemParent(hierarchy.GetItemByDataNode(reference))
+    item = hierarchy.GetItemByDataNode(node)
+    if parent and item:
+        hierarchy.SetItemParent(item, parent)
+    return node
+
+
+def copyWindowLevel(source: Any, target: Any) -> None:
+    """Show `target` with the window, level and colours of `source`."""
+    shown, display = source.GetDisplayNode(), target.GetDisplayNode()
+    if shown is None or display is None:
+        return
+    display.SetAndObserveColorNodeID(shown.GetColorNodeID())
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevel(shown.GetWindow(), shown.GetLevel())
+
+
+def folderBeside(reference: Any, name: str) -> int:
+    """A new folder beside `reference` in the subject hierarchy; its item."""
+    hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
+    parent = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(reference))
+    return hierarchy.CreateFolderItem(parent or hierarchy.GetSceneItemID(), name)

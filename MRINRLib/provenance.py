@@ -1,0 +1,41 @@
+"""What made a volume, written on its node as attributes MRINR.*, so that a saved scene keeps it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import mrinr
+
+PREFIX = "MRINR."
+
+
+def stamp(
+    node: Any,
+    kind: str,
+    method: str,
+    parameters: Mapping[str, Any],
+    sources: Sequence[Any],
+    selfCheck: str = "",
+) -> None:
+    """Write kind, method, parameters (JSON), version, and IDs and names of the source nodes on `node`."""
+    attributes = {
+        "kind": kind,
+        "method": method,
+        "parameters": json.dumps(parameters, sort_keys=True),
+        "version": mrinr.__version__,
+        "sourceIDs": " ".join(source.GetID() for source in sources),
+        "sourceNames": json.dumps([source.GetName() for source in sources], ensure_ascii=False),
+        "selfCheck": selfCheck,
+    }
+    for name, text in attributes.items():
+        if text:
+            node.SetAttribute(PREFIX + name, text)
+    for source in sources:  # IDs in text do not follow when a scene is merged into another; references do
+        node.AddNodeReferenceID(PREFIX + "source", source.GetID())
+
+
+def isOurs(node: Any) -> bool:
+    """Whether MRINR made this node."""
+    return bool(node.GetAttribute(PREFIX + "kind"))

@@ -1,0 +1,196 @@
+"""One super-resolution job: stacks to the worker, events back, and the nodes that come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import slicer
+from slicer.i18n import tr as _
+
+from mrinr.engine import EngineError, Event
+from mrinr.errors import InputError
+from MRINRLib import nodes, provenance
+from MRINRLib.engine import Engine, workerThreads
+from MRINRLib.study import Choice
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What to reconstruct and how; the fields are those of `mrinr.superres.reconstruct`, with nodes."""
+
+    stacks: Sequence[Choice]
+    method: str = "auto"
+    spacing: float | str = "auto"
+    like: Any = None
+    roi: Any = None
+    profile: str = "auto"
+    register: str = "auto"
+    device: str = "auto"
+
+    def parameters(self) -> dict[str, Any]:
+        return {
+            "contrasts": [choice.contrast for choice in self.stacks],
+            "thickness": [choice.thickness for choice in self.stacks],
+            "slice_axis": [choice.sliceAxis for choice in self.stacks],
+            "method": self.method,
+            "spacing": self.spacing,
+            "profile": self.profile,
+            "register": self.register,
+            "device": self.device,
+            "roi": None if self.roi is None else roiBounds(self.roi),
+        }
+
+
+def roiBounds(node: Any) -> list[float]:
+    """[R min, R max, A min, A max, S min, S max] in mm of a Markups ROI, transforms included.
+
+    Raises InputError while the ROI is not placed.
+    """
+    bounds = np.zeros(6)
+    node.GetRASBounds(bounds)
+    if not (np.isfinite(bounds).all() and (bounds[1::2] > bounds[::2]).all()):
+        raise InputError(
+            _("The region of interest {name} is not placed yet; draw it, or choose none.").format(
+                name=node.GetName()
+            )
+        )
+    return [float(value) for value in bounds]
+
+
+def uniqueNames(stacks: Sequence[Choice]) -> list[str]:
+    """The nodes' names, numbered where two nodes have the same. Raises InputError for a node given twice."""
+    names: list[str] = []
+    for index, choice in enumerate(stacks):
+        if any(choice.node is other.node for other in stacks[:index]):
+            raise InputError(
+                _("{volume} was given twice; keep one of its rows.").format(volume=choice.node.GetName())
+            )
+        name, number = choice.node.GetName(), 2
+        while name in names:
+            name, number = f"{choice.node.GetName()} ({number})", number + 1
+        names.append(name)
+    return names
+
+
+class SuperResJob:
+    """A reconstruction that was started.
+
+    state : 'queued', 'running', 'cancelling', 'finished', 'cancelled' or 'failed'
+    nodes : result volumes, one for each contrast, in the order of the stacks; empty unless finished
+    residuals, coverage : nodes by contrast; rescans : a node for each stack, what its scanner would have seen
+    report : see `mrinr.superres.Reconstruction.report`; warnings : sentences
+    error : the exception of a failed job (InputError or EngineError), its text made for people
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        request: Request,
+        onProgress: Callable[[float, float | None, str], None] | None = None,
+        onPreview: Callable[[Any], None] | None = None,
+        onFinished: Callable[[list[Any]], None] | None = None,
+    ) -> None:
+        if not request.stacks:
+            raise InputError(_("No stack was given; choose at least one."))
+        self.request = request
+        self.nodes: list[Any] = []
+        self.residuals: dict[str, Any] = {}
+        self.coverage: dict[str, Any] = {}
+        self.rescans: list[Any] = []
+        self.report: dict[str, Any] = {}
+        self.warnings: list[str] = []
+        self.error: InputError | EngineError | None = None
+        self._onProgress, self._onPreview, self._onFinished = onProgress, onPreview, onFinished
+        self._engine = engine
+        volumes = {
+            f"stack{index}": choice.stack(name).volume
+            for index, (choice, name) in enumerate(zip(request.stacks, uniqueNames(request.stacks), strict=True))
+        }
+        if request.like is not None:
+            volumes["like"] = nodes.volumeFromNode(request.like)
+        parameters = {**request.parameters(), "threads": workerThreads()}
+        self._job = engine.submit("superres", volumes, parameters, self._onEvent)
+
+    @property
+    def state(self) -> str:
+        return self._job.state
+
+    @property
+    def done(self) -> bool:
+        return self._job.done
+
+    def cancel(self) -> None:
+        """Stop; `onFinished` is called within a second, with an empty list."""
+        self._job.cancel()
+
+    def wait(self) -> list[Any]:
+        """Wait with a live window; returns `nodes`. Raises `error` when the job failed."""
+        self._engine.wait(self._job)
+        if self.error is not None:
+            raise self.error
+        return self.nodes
+
+    def _onEvent(self, event: Event) -> None:
+        data = event.data
+        if event.kind == "progress" and self._onProgress is not None:
+            self._onProgress(data["fraction"], data["seconds_left"], data["text"])
+        elif event.kind == "preview" and self._onPreview is not None:
+            self._onPreview(event.volumes["preview"])
+        elif event.kind == "warning":
+            self.warnings.append(data["text"])
+        elif event.kind == "failed":
+            text = data["text"]
+            self.error = InputError(text) if data["input"] else EngineError(text, data["details"])
+        elif event.kind == "result":
+            self._makeNodes(event)
+        if event.kind in ("result", "cancelled", "failed") and self._onFinished is not None:
+            self._onFinished(self.nodes)
+
+    def _makeNodes(self, event: Event) -> None:
+        self.report = event.data["report"]
+        lost = [choice for choice in self.request.stacks if choice.node.GetScene() is not slicer.mrmlScene]
+        if lost:
+            self.error = InputError(
+                _("{volume} was removed from the scene meanwhile, so its result is not shown.").format(
+                    volume=lost[0].node.GetName()
+                )
+            )
+            return
+        folder = nodes.folderBeside(
+            self.request.stacks[0].node, _("{name} SR details").format(name=self.request.stacks[0].node.GetName())
+        )
+        for contrast in dict.fromkeys(choice.contrast for choice in self.request.stacks):
+            first = next(choice.node for choice in self.request.stacks if choice.contrast == contrast)
+            result = self._node(event.volumes[f"{contrast}_sr"], f"{first.GetName()} SR", first, contrast)
+            self.nodes.append(result)
+            name = first.GetName()
+            self.residuals[contrast] = self._node(
+                event.volumes[f"{contrast}_residual"], f"{name} SR residual", first, contrast, folder
+            )
+            self.coverage[contrast] = self._node(
+                event.volumes[f"{contrast}_coverage"], f"{name} SR coverage", first, contrast, folder
+            )
+            for node in (self.residuals[contrast], self.coverage[contrast]):
+                node.GetDisplayNode().SetAutoWindowLevel(True)
+        for index, choice in enumerate(self.request.stacks):
+            name = f"{choice.node.GetName()} SR re-sliced"
+            volume = event.volumes[f"rescan{index}"]
+            node = self._node(volume, name, choice.node, choice.contrast, folder)
+            node.SetNodeReferenceID(provenance.PREFIX + "stack", choice.node.GetID())
+            self.rescans.append(node)
+
+    def _node(self, volume: Any, name: str, reference: Any, contrast: str, folder: int | None = None) -> Any:
+        node = nodes.nodeFromVolume(volume, name, reference, folder)
+        provenance.stamp(
+            node,
+            "super-resolution",
+            self.report["method"],
+            {**self.request.parameters(), "settings": self.report.get("settings", {})},
+            [choice.node for choice in self.request.stacks],
+            self.report["self_check"]["text"],
+        )
+        node.SetAttribute(provenance.PREFIX + "contrast", contrast)
+        return node

@@ -1,0 +1,611 @@
+import importlib.util
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import qt
+import vtk
+
+import slicer
+from slicer import vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
+from slicer.ScriptedLoadableModule import *  # noqa: F403
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+if importlib.util.find_spec("MRINRLib") is None:
+    # Installed, the shared packages lie beside this file; in a checkout one folder up, which Slicer does not
+    # search.
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from mrinr.errors import InputError
+from mrinr.superres import METHODS
+from mrinr.superres.estimate import Estimate, affordable_bytes, estimate
+from MRINRLib import device, engine, install, nodes, study, views
+from MRINRLib.stacks_table import StacksTable
+from MRINRLib.superres_job import Request, SuperResJob, roiBounds, uniqueNames
+
+SPACING_MODES = ("auto", "custom", "like volume")
+
+
+class MRINRSuperRes(ScriptedLoadableModule):
+    """Registers the module."""
+
+    def __init__(self, parent):
+        ScriptedLoadableModule.__init__(self, parent)
+        self.parent.title = _("MRI Super-Resolution (MRINR)")
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Image Synthesis")]
+        self.parent.dependencies = []
+        self.parent.contributors = ["The MRINR authors"]
+        self.parent.helpText = _(
+            "Makes isotropic volumes from thick-slice MR stacks: several of one contrast, or different contrasts "
+            "in different planes. Load the stacks, press Fill from study and Apply. Measured slices are hidden, "
+            "predicted and compared, and the error is shown with the result."
+        )
+        self.parent.acknowledgementText = _(
+            "Implements, among others, IREM (Wu et al. 2021) and the multi-contrast implicit neural "
+            "representations of McGinnis et al. (2023). Results are computed, not acquired; not for diagnosis."
+        )
+
+
+@parameterNodeWrapper
+class MRINRSuperResParameterNode:
+    """
+    What the person chose; saved with the scene.
+
+    stacks, contrasts, sliceAxes, thicknesses - One entry a stack, all of the same length (see `choices`).
+    method - How to reconstruct, a key of mrinr.superres.METHODS.
+    spacingMode - Which voxels the result gets: "auto", "custom" (spacing, mm) or "like volume" (likeVolume).
+    roi - Reconstruct only inside this box.
+    profile, register, device, preview - See their tooltips.
+    results, rescans - What the last job made: a volume for each contrast, and each stack as re-sliced from it.
+    """
+
+    stacks: list[vtkMRMLScalarVolumeNode]
+    contrasts: list[str]
+    sliceAxes: list[int]
+    thicknesses: list[float]
+    method: Annotated[str, Choice(list(METHODS))] = "auto"
+    spacingMode: Annotated[str, Choice(list(SPACING_MODES))] = "auto"
+    spacing: Annotated[float, WithinRange(0.05, 20.0)] = 1.0
+    likeVolume: vtkMRMLScalarVolumeNode
+    roi: vtkMRMLMarkupsROINode
+    profile: Annotated[str, Choice(["auto", "box", "gaussian", "point"])] = "auto"
+    register: bool = True
+    device: Annotated[str, Choice(["auto", "cpu", "cuda", "mps"])] = "auto"
+    preview: bool = True
+    results: list[vtkMRMLScalarVolumeNode]
+    rescans: list[vtkMRMLScalarVolumeNode]
+
+
+def choices(parameters: MRINRSuperResParameterNode) -> list[study.Choice]:
+    """The rows of the table of stacks; those of volumes that were removed from the scene are left out."""
+    rows = zip(parameters.stacks, parameters.contrasts, parameters.sliceAxes, parameters.thicknesses)  # noqa: B905
+    return [study.Choice(node, *rest) for node, *rest in rows if inScene(node)]
+
+
+def setChoices(parameters: MRINRSuperResParameterNode, rows: Sequence[study.Choice]) -> None:
+    with slicer.util.NodeModify(parameters):
+        parameters.stacks = [row.node for row in rows]
+        parameters.contrasts = [row.contrast for row in rows]
+        parameters.sliceAxes = [row.sliceAxis for row in rows]
+        parameters.thicknesses = [float(row.thickness) for row in rows]
+
+
+def requestFrom(parameters: MRINRSuperResParameterNode) -> Request:
+    """What Apply would run. Raises InputError where a choice is missing."""
+    mode = parameters.spacingMode
+    if mode == "like volume" and not inScene(parameters.likeVolume):
+        raise InputError(_("Choose the volume whose voxels the result should get."))
+    return Request(
+        stacks=choices(parameters),
+        method=parameters.method,
+        spacing=parameters.spacing if mode == "custom" else "auto",
+        like=parameters.likeVolume if mode == "like volume" else None,
+        roi=parameters.roi,
+        profile=parameters.profile,
+        register="auto" if parameters.register else "off",
+        device=parameters.device,
+    )
+
+
+def inScene(node: Any) -> bool:
+    return node is not None and node.GetScene() is slicer.mrmlScene
+
+
+class MRINRSuperResWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The panel: shows the parameter node, starts and cancels one job, shows what comes of it."""
+
+    def __init__(self, parent=None) -> None:
+        """Called when the user opens the module the first time and the widget is initialized."""
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic: MRINRSuperResLogic | None = None
+        self._parameterNode: MRINRSuperResParameterNode | None = None
+        self._parameterNodeGuiTag = None
+        self._job: SuperResJob | None = None
+        self._preview: views.Preview | None = None
+        self._comparison = views.Comparison()
+        self._roi = None
+        self._deviceAsked: str | None = None
+        self._deviceJob = None
+
+    def setup(self) -> None:
+        """Called when the user opens the module the first time and the widget is initialized."""
+        ScriptedLoadableModuleWidget.setup(self)
+        uiWidget = slicer.util.loadUI(self.resourcePath("UI/MRINRSuperRes.ui"))
+        self.layout.addWidget(uiWidget)
+        self.ui = slicer.util.childWidgetVariables(uiWidget)
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.logic = MRINRSuperResLogic()
+        self._table = StacksTable(self.ui.stacksTable, self._onStacksEdited)
+
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self._onNodeRemoved)
+
+        self.ui.fillButton.connect("clicked(bool)", self.onFillButton)
+        self.ui.addButton.connect("clicked(bool)", self.onAddButton)
+        self.ui.addSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onAddSelection)
+        self.ui.roiSelector.connect("nodeAddedByUser(vtkMRMLNode*)", self._onRoiAdded)
+        self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
+        self.ui.resultBox.connect("activated(int)", self._onResultChosen)
+        self.ui.compareButton.connect("clicked(bool)", self.onCompareButton)
+        self.ui.scannerButton.connect("clicked(bool)", self.onScannerButton)
+        self.initializeParameterNode()
+        self._showRunning(False)
+
+    def cleanup(self) -> None:
+        """Called when the application closes and the module widget is destroyed."""
+        self._stopJob()
+        self.setParameterNode(None)
+        self.removeObservers()
+
+    def enter(self) -> None:
+        """Called each time the user opens this module."""
+        self.initializeParameterNode()
+        self._askDevice()
+
+    def exit(self) -> None:
+        """Called each time the user opens a different module; a running job goes on."""
+        self.setParameterNode(None)
+
+    def onReload(self) -> None:
+        """Called by the developer's Reload button: the shared packages are loaded anew, too."""
+        self._stopJob()
+        engine.closeShared()
+        for name in [name for name in sys.modules if name.split(".")[0] in ("mrinr", "MRINRLib")]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
+
+    def onSceneStartClose(self, caller=None, event=None) -> None:
+        """Called just before the scene is closed."""
+        self._stopJob()
+        self._comparison.close()
+        self.setParameterNode(None)
+
+    def onSceneEndClose(self, caller=None, event=None) -> None:
+        """Called just after the scene is closed."""
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def onSceneEndImport(self, caller=None, event=None) -> None:
+        """Called after a scene was loaded: it may have brought another parameter node."""
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def initializeParameterNode(self) -> None:
+        """Ensure parameter node exists and is observed."""
+        self.setParameterNode(self.logic.getParameterNode())
+
+    def setParameterNode(self, parameterNode: MRINRSuperResParameterNode | None) -> None:
+        """Show and observe a parameter node instead of the one before."""
+        if self._parameterNode:
+            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._update)
+        self._parameterNode = parameterNode
+        if self._parameterNode:
+            self._parameterNodeGuiTag = self._parameterNode.connectGui(self.ui)
+            self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._update)
+            for index, text in enumerate(METHODS.values()):  # connectGui has filled the box
+                self.ui.methodBox.setItemData(index, text, qt.Qt.ToolTipRole)
+            self._update()
+
+    # Choosing -----------------------------------------------------------------------------------------
+
+    def onFillButton(self, checked: bool = False) -> None:
+        """Called when the user presses Fill from study."""
+        rows = study.fillFromStudy()
+        if not rows:
+            self._say(_("No MR volume with enough slices is loaded; load the stacks first."), error=True)
+            return
+        setChoices(self._parameterNode, rows)
+        self._say(
+            _("{count} volumes found; check contrast, slices and thickness.").format(count=len(rows))
+        )
+
+    def onAddButton(self, checked: bool = False) -> None:
+        """Called when the user presses Add beside the volume selector."""
+        node = self.ui.addSelector.currentNode()
+        try:
+            row = study.choiceFor(node)
+        except InputError as error:
+            self._say(str(error), error=True)
+            return
+        setChoices(self._parameterNode, [*choices(self._parameterNode), row])
+        self.ui.addSelector.setCurrentNode(None)
+
+    def _onAddSelection(self, node=None) -> None:
+        self.ui.addButton.enabled = node is not None
+
+    def _onStacksEdited(self, rows: list[study.Choice]) -> None:
+        setChoices(self._parameterNode, rows)
+
+    def _onRoiAdded(self, node=None) -> None:
+        """Called when the user creates a region of interest here: it starts around the first stack."""
+        rows = choices(self._parameterNode)
+        if node is not None and rows:
+            bounds = [0.0] * 6
+            rows[0].node.GetRASBounds(bounds)
+            node.SetCenter([(bounds[2 * axis] + bounds[2 * axis + 1]) / 2 for axis in range(3)])
+            node.SetSize([bounds[2 * axis + 1] - bounds[2 * axis] for axis in range(3)])
+
+    def _observeRoi(self, roi) -> None:
+        if roi is self._roi:
+            return
+        for event in (vtk.vtkCommand.ModifiedEvent, slicer.vtkMRMLMarkupsNode.PointModifiedEvent):
+            if self._roi is not None:
+                self.removeObserver(self._roi, event, self._onRoiMoved)
+            if roi is not None:
+                self.addObserver(roi, event, self._onRoiMoved)
+        self._roi = roi
+
+    def _onRoiMoved(self, caller=None, event=None) -> None:
+        if self._parameterNode:
+            self._showEstimate()
+
+    def _onNodeRemoved(self, caller=None, event=None) -> None:
+        self._update()
+
+    def _update(self, caller=None, event=None) -> None:
+        """Called whenever the parameters change: everything in the panel that follows from them."""
+        if not self._parameterNode or slicer.mrmlScene.IsClosing():
+            return
+        parameters = self._parameterNode
+        self._observeRoi(parameters.roi)
+        self._table.show(choices(parameters))
+        self.ui.methodText.text = METHODS[parameters.method]
+        self.ui.spacingBox.enabled = parameters.spacingMode == "custom"
+        self.ui.likeSelector.enabled = parameters.spacingMode == "like volume"
+        self._showEstimate()
+        self._showResults()
+        if self._deviceAsked is not None and parameters.device != self._deviceAsked:
+            self._askDevice()
+
+    def _showEstimate(self) -> None:
+        """Time and memory, and whether Apply can work; its tooltip says why not."""
+        why, text = "", ""
+        try:
+            found = self.logic.estimate(requestFrom(self._parameterNode))
+            text = _("Expected: {estimate}").format(estimate=found.text)
+            why = self.logic.whyTooLarge(requestFrom(self._parameterNode), found)
+        except InputError as error:
+            why = str(error)
+        self.ui.estimateLabel.text = text
+        if self._job is None:
+            self.ui.applyButton.enabled = not why
+            self.ui.applyButton.toolTip = why or _("Reconstruct the stacks.")
+            if why and choices(self._parameterNode):
+                self.ui.estimateLabel.text = "\n".join(line for line in (text, why) if line)
+
+    def _askDevice(self) -> None:
+        """Have the worker say which device it would use; that also warms it up."""
+        if not self._parameterNode:
+            return
+        if not install.ready():
+            self.ui.deviceLabel.text = _("Device: PyTorch is not installed yet; Apply offers to install it.")
+            return
+        wanted = self._parameterNode.device
+        if wanted == self._deviceAsked:
+            return
+        self._deviceAsked = wanted
+        self.ui.deviceLabel.text = _("Device: looking…")
+        self._deviceJob = engine.shared().submit(
+            device.TASK, {}, {"device": wanted}, self._onDeviceEvent, replaces=self._deviceJob
+        )
+
+    def _onDeviceEvent(self, event) -> None:
+        if event.kind == "result":
+            self.ui.deviceLabel.text = _("Device: {text}").format(text=event.data["report"]["text"])
+        elif event.kind == "failed":
+            self._deviceAsked = ""  # ask again at the next occasion
+            self.ui.deviceLabel.text = _("Device: {text}").format(text=event.data["text"])
+
+    # Working ------------------------------------------------------------------------------------------
+
+    def onApplyButton(self, checked: bool = False) -> None:
+        """Called when the user presses Apply, or Cancel, which is the same button."""
+        if self._job is not None:
+            self._job.cancel()
+            self.ui.applyButton.enabled = False
+            self.ui.progressLabel.text = _("Cancelling…")
+            return
+        self._say("")
+        try:
+            install.ensure("MRINRSuperRes")
+            request = requestFrom(self._parameterNode)
+            self._preview = views.Preview(request.stacks[0].node) if self._parameterNode.preview else None
+            self._job = self.logic.startRequest(
+                request,
+                onProgress=self._onProgress,
+                onPreview=self._preview.show if self._preview is not None else None,
+                onFinished=self._onFinished,
+            )
+        except InputError as error:
+            self._say(str(error), error=True)
+            return
+        self._comparison.close()
+        self._showRunning(True)
+
+    def _onProgress(self, fraction: float, secondsLeft: float | None, text: str) -> None:
+        self.ui.progressBar.value = int(1000 * fraction)
+        if self._job is None or self._job.state != "cancelling":
+            left = "" if secondsLeft is None else _(" – about {time} left").format(time=duration(secondsLeft))
+            self.ui.progressLabel.text = text + left
+
+    def _onFinished(self, results: list) -> None:
+        """Called once for each job, however it ended."""
+        job, self._job = self._job, None
+        self._endPreview()
+        self._showRunning(False)
+        if job is None:  # stopped by us, while the scene closes or the module goes
+            return
+        if job.error is not None:
+            logging.error("MRINRSuperRes: %s\n%s", job.error, getattr(job.error, "details", ""))
+            self._say(str(job.error), error=True)
+        elif job.state == "cancelled":
+            self._say(_("Cancelled; nothing was changed."))
+        else:
+            self._say("\n".join(job.warnings))
+        parameters = self._parameterNode or self.logic.getParameterNode()
+        if results:
+            with slicer.util.NodeModify(parameters):
+                parameters.results = results
+                parameters.rescans = job.rescans
+            self.ui.reasonLabel.text = _("Method: {method} ({reason})").format(
+                method=job.report["method"], reason=job.report["reason"]
+            )
+            views.showInSliceViews(results[0])
+        self._update()
+
+    def _stopJob(self) -> None:
+        job, self._job = self._job, None
+        if job is not None:
+            job.cancel()
+        self._endPreview()
+        self._showRunning(False)
+
+    def _endPreview(self) -> None:
+        if self._preview is not None:
+            self._preview.end()
+            self._preview = None
+
+    def _showRunning(self, running: bool) -> None:
+        for section in (self.ui.stacksSection, self.ui.settingsSection, self.ui.advancedSection):
+            section.enabled = not running
+        self.ui.progressBar.visible = running
+        self.ui.progressLabel.visible = running
+        self.ui.progressBar.value = 0
+        self.ui.progressLabel.text = _("Starting…")
+        self.ui.applyButton.text = _("Cancel") if running else _("Apply")
+        if running:
+            self.ui.applyButton.enabled = True
+            self.ui.applyButton.toolTip = _("Stop; nothing will be changed.")
+
+    def _say(self, text: str, error: bool = False) -> None:
+        self.ui.messageLabel.text = text
+        self.ui.messageLabel.visible = bool(text)
+        self.ui.messageLabel.styleSheet = "color: #c0392b; font-weight: bold" if error else ""
+
+    # Showing ------------------------------------------------------------------------------------------
+
+    def _results(self) -> list:
+        return [node for node in self._parameterNode.results if inScene(node)] if self._parameterNode else []
+
+    def _shownResult(self):
+        found = self._results()
+        return found[min(max(self.ui.resultBox.currentIndex, 0), len(found) - 1)] if found else None
+
+    def _showResults(self) -> None:
+        found = self._results()
+        self.ui.resultsSection.visible = bool(found)
+        names = [node.GetName() for node in found]
+        if names != [self.ui.resultBox.itemText(index) for index in range(self.ui.resultBox.count)]:
+            self.ui.resultBox.clear()
+            self.ui.resultBox.addItems(names)
+        if found:
+            self.ui.selfCheckLabel.text = self._shownResult().GetAttribute("MRINR.selfCheck") or ""
+        elif self._comparison.isOpen:
+            self._comparison.close()
+        self.ui.reasonLabel.visible = bool(self.ui.reasonLabel.text)
+        self.ui.compareButton.checked = self._comparison.isOpen
+
+    def _onResultChosen(self, index: int = 0) -> None:
+        self._showResults()
+        if self._comparison.isOpen:
+            self._compare()
+        elif self._shownResult() is not None:
+            views.showInSliceViews(self._shownResult())
+
+    def onCompareButton(self, checked: bool = False) -> None:
+        """Called when the user switches the comparison on or off."""
+        if checked:
+            self._compare()
+        else:
+            self.ui.scannerButton.checked = False
+            self._comparison.close()
+            views.showInSliceViews(self._shownResult())
+
+    def onScannerButton(self, checked: bool = False) -> None:
+        """Called when the user switches between the acquired stack and the result seen through its scanner."""
+        self.ui.compareButton.checked = True
+        self._compare()
+
+    def _compare(self) -> None:
+        result = self._shownResult()
+        pair = self.logic.rescanOf(result, self._parameterNode.rescans, self._selectedStack())
+        if pair is None:
+            self.ui.compareButton.checked = self.ui.scannerButton.checked = False
+            self._say(_("The stacks of this result are not in the scene any more."), error=True)
+            return
+        stack, rescan = pair
+        self._comparison.show(stack, result, rescan if self.ui.scannerButton.checked else None)
+
+    def _selectedStack(self):
+        rows, index = choices(self._parameterNode), self._table.currentRow()
+        return rows[index].node if 0 <= index < len(rows) else None
+
+
+def duration(seconds: float) -> str:
+    return _("{seconds:.0f} s").format(seconds=seconds) if seconds < 90 else _("{minutes:.0f} min").format(minutes=seconds / 60)
+
+
+class MRINRSuperResLogic(ScriptedLoadableModuleLogic):
+    """Super-resolution for scripts and the widget.
+
+    Volumes are volume nodes, which take contrast, slice axis and thickness from their name, header and DICOM, or
+    `MRINRLib.study.Choice` where that should be said.
+    """
+
+    def __init__(self) -> None:
+        ScriptedLoadableModuleLogic.__init__(self)
+
+    def getParameterNode(self) -> MRINRSuperResParameterNode:
+        return MRINRSuperResParameterNode(super().getParameterNode())
+
+    def reconstruct(self, stacks: Sequence[Any], **options: Any) -> list:
+        """Reconstruct and wait, with a live window; returns a volume node for each contrast.
+
+        :param stacks: volume nodes; those of one contrast are fused, the first gives axes and field of view
+        :param options: see `start`
+        :raises ValueError: one sentence about what is wrong with which volume or option
+        :raises RuntimeError: one sentence about what went wrong in the worker
+        """
+        return self.start(stacks, **options).wait()
+
+    def start(
+        self,
+        stacks: Sequence[Any],
+        onProgress: Callable[[float, float | None, str], None] | None = None,
+        onPreview: Callable[[Any], None] | None = None,
+        onFinished: Callable[[list], None] | None = None,
+        **options: Any,
+    ) -> SuperResJob:
+        """Start and return at once; `job.cancel()` stops it, `job.wait()` waits for it.
+
+        :param onProgress: called with fraction, seconds left (or None) and a line of text
+        :param onPreview: called with a partial mrinr.volume.Volume now and then
+        :param onFinished: called once with the result nodes; the list is empty after Cancel and after a
+            failure, whose reason is `job.error`
+        :param options: method ("auto"), spacing ("auto" or mm), like (volume node), roi (Markups ROI node),
+            profile ("auto"), register ("auto" or "off"), device ("auto")
+        :raises ValueError: one sentence about what is wrong with which volume or option
+        """
+        rows = [stack if isinstance(stack, study.Choice) else study.choiceFor(stack) for stack in stacks]
+        return self.startRequest(Request(rows, **options), onProgress, onPreview, onFinished)
+
+    def startRequest(self, request: Request, onProgress=None, onPreview=None, onFinished=None) -> SuperResJob:
+        """`start` with everything in a `Request`."""
+        return SuperResJob(engine.shared(), request, onProgress, onPreview, onFinished)
+
+    def estimate(self, request: Request) -> Estimate:
+        """Time, memory and grid of a request, without reading voxels. Raises ValueError where it cannot run."""
+        if not request.stacks:
+            raise InputError(_("Add stacks first: press Fill from study, or choose a volume and press Add."))
+        uniqueNames(request.stacks)
+        return estimate(
+            [choice.stack(voxels=False) for choice in request.stacks],
+            request.method,
+            request.spacing,
+            None if request.like is None else nodes.geometryFromNode(request.like),
+            None if request.roi is None else roiBounds(request.roi),
+        )
+
+    def whyTooLarge(self, request: Request, found: Estimate) -> str:
+        """A sentence where a grid that was asked for does not fit in memory; with "auto" it is made coarser."""
+        if (request.spacing == "auto" and request.like is None) or not install.ready():
+            return ""
+        limit = affordable_bytes()
+        if found.bytes <= limit:
+            return ""
+        return _(
+            "This needs {needed:.0f} GB of memory and {limit:.0f} GB can be used: choose a coarser spacing, or a "
+            "region of interest."
+        ).format(needed=found.bytes / 1e9, limit=limit / 1e9)
+
+    def rescanOf(self, result: Any, rescans: Sequence[Any], preferred: Any = None) -> tuple[Any, Any] | None:
+        """(stack, its re-sliced result) of the result's contrast: of the preferred stack where it is one."""
+        pairs = [
+            (node.GetNodeReference("MRINR.stack"), node)
+            for node in rescans
+            if inScene(node) and node.GetAttribute("MRINR.contrast") == result.GetAttribute("MRINR.contrast")
+        ]
+        pairs = [pair for pair in pairs if inScene(pair[0])]
+        return next((pair for pair in pairs if pair[0] is preferred), pairs[0] if pairs else None)
+
+
+class MRINRSuperResTest(ScriptedLoadableModuleTest):
+    """Runs in Slicer (Reload and Test) and in the project's own tests, on a phantom made here."""
+
+    def setUp(self):
+        slicer.mrmlScene.Clear()
+
+    def runTest(self):
+        self.setUp()
+        self.test_ReconstructsTwoStacks()
+        self.setUp()
+        self.test_FillFromStudy()
+
+    def phantom(self, sliceAxis: int, name: str):
+        """A bright ball in 24 x 24 x 24 mm, cut into 3 mm slices along an axis."""
+        import numpy as np
+
+        index = np.indices((24, 24, 24)) - 11.5
+        ball = 100.0 * (np.linalg.norm(index, axis=0) < 9) + 20.0
+        shape = [24, 24, 24]
+        shape[sliceAxis : sliceAxis + 1] = [8, 3]
+        voxels = ball.reshape(shape).mean(axis=sliceAxis + 1)
+        affine = np.eye(4)
+        affine[sliceAxis, sliceAxis] = 3.0
+        affine[:3, 3] = -11.5
+        affine[sliceAxis, 3] = -10.5
+        node = slicer.util.addVolumeFromArray(voxels.transpose(2, 1, 0).astype("float32"), affine, name)
+        node.CreateDefaultDisplayNodes()
+        return node
+
+    def test_ReconstructsTwoStacks(self):
+        self.delayDisplay("Reconstruct two stacks of one contrast")
+        stacks = [self.phantom(2, "T1 axial"), self.phantom(1, "T1 coronal")]
+        results = MRINRSuperResLogic().reconstruct(stacks, method="tv", register="off")
+        self.assertEqual(len(results), 1)
+        self.assertEqual(results[0].GetImageData().GetDimensions(), (24, 24, 24))
+        self.assertEqual(results[0].GetAttribute("MRINR.method"), "tv")
+        self.delayDisplay("Test passed")
+
+    def test_FillFromStudy(self):
+        self.delayDisplay("Fill from study")
+        self.phantom(2, "T1 axial")
+        self.phantom(1, "T2 coronal")
+        found = {(row.contrast, row.orientation, row.thickness) for row in study.fillFromStudy()}
+        self.assertEqual(found, {("T1", "axial", 3.0), ("T2", "coronal", 3.0)})
+        self.delayDisplay("Test passed")
