@@ -1,6 +1,6 @@
 """Simulated MR with known truth: anatomy -> tissue -> signal -> acquisition."""
 
-from mrinr.simulation.acquisition import acquire, average, rotation, slice_grid
+from mrinr.simulation.acquisition import acquire, average, bounding_grid, rotation, slice_grid
 from mrinr.simulation.anatomy import Anatomy, from_labels, icbm
 from mrinr.simulation.dataset import simulate
 from mrinr.simulation.lesions import Lesion
@@ -14,6 +14,7 @@ __all__ = [
     "Subject",
     "acquire",
     "average",
+    "bounding_grid",
     "from_labels",
     "icbm",
     "rotation",

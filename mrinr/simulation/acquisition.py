@@ -22,6 +22,21 @@ IN_PLANE = {
 SAMPLES_AT_ONCE = 1_000_000
 
 
+def bounding_grid(mask: Volume, margin: float = 4.0) -> Grid:
+    """A 1 mm grid along R, A and S around where `mask` is above 0, with `margin` mm to spare all around."""
+    inside = mask.voxels > 0
+    low, high = np.full(3, np.inf), np.full(3, -np.inf)
+    for i, plane in enumerate(inside):
+        found = np.argwhere(plane)
+        if len(found):
+            world = mask.grid.world(np.column_stack([np.full(len(found), i), found]))
+            low, high = np.minimum(low, world.min(0)), np.maximum(high, world.max(0))
+    a, b, c = (int(n) for n in np.ceil(high - low + 2 * margin))
+    affine = np.eye(4)
+    affine[:3, 3] = (low + high - (a - 1, b - 1, c - 1)) / 2
+    return Grid((a, b, c), affine)
+
+
 def slice_grid(
     field: Grid,
     orientation: str = "axial",
