@@ -105,8 +105,8 @@ def _judge(
         peak = float(np.percentile(truth.voxels[mask], 99.9))
         before, after = (psnr(truth.voxels, shown[kind].voxels, mask, peak) for kind in ("cubic", "sr"))
         scores[name] = {"cubic": before, "result": after}
-        low, high = np.percentile(truth.voxels[mask], [1, 99.5])
-        rows.append([_sagittal(volume, point, (0.6 * low, 1.05 * high)) for volume in shown.values()])
+        low, high = np.percentile(truth.voxels[mask], [1, 99])
+        rows.append([_sagittal(volume, point, (0.4 * low, high)) for volume in shown.values()])
         captions.append(
             [
                 f"{name}: {stack.orientation} slices of {THICKNESS:g} mm\nas acquired",

@@ -24,7 +24,7 @@ from mrinr.simulation import (
 )
 from mrinr.simulation.sequences import SEQUENCES
 from mrinr.simulation.signal import signal
-from mrinr.simulation.tissue import TISSUES
+from mrinr.simulation.tissue import TISSUES, draw_scan
 from mrinr.volume import Volume, read, write
 
 BOX = ((45, 60, 60), (101, 108, 108))  # a part of the ICBM brain that holds ventricles, white and grey matter
@@ -184,6 +184,12 @@ def test_maps_give_the_signal_back_where_one_tissue_fills_the_voxel(part):
     expected = signal(SEQUENCES["T2"], T1, T2, PD)
     # The signal is interpolated between the nodes of the texture, and so are the maps: alike, not equal.
     assert np.median(np.abs(subject.volumes["T2"].voxels[pure] / expected - 1)) < 0.01
+
+
+def test_brainstem_stays_close_to_white_matter_in_every_scan():
+    for seed in range(20):
+        values = draw_scan((9, 9, 9), np.random.default_rng(seed)).values
+        assert values["brainstem"].T1 / values["white matter"].T1 == pytest.approx(950 / 850)
 
 
 def test_lesions_are_bright_on_flair_and_only_where_the_mask_says(part):

@@ -26,6 +26,7 @@ TISSUES = {
     "muscle": Tissue(1100, 42, 0.80),
     "MS lesion": Tissue(1500, 140, 0.88),
 }
+ALIKE = {"brainstem": "white matter", "pallidum": "deep grey"}  # vary from scan to scan as these do
 FLUIDS = ("CSF",)  # the same everywhere: no texture
 SPREAD = np.array([0.10, 0.10, 0.03])  # of T1, T2, PD: standard deviation of the logarithm, one draw a scan
 TEXTURE = 0.05  # relative standard deviation of the smooth variation in place
@@ -59,9 +60,9 @@ def node_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
 def draw_scan(shape: tuple[int, ...], rng: np.random.Generator) -> Scan:
     """Draw the tissues of one scan for an anatomy of `shape` voxels."""
     values, texture = {}, {}
+    factors = {name: np.exp(SPREAD * rng.standard_normal(3)) for name in TISSUES}
     for name, tissue in TISSUES.items():
-        factors = np.exp(SPREAD * rng.standard_normal(3))
-        values[name] = Tissue(*(np.array(tissue) * factors).tolist())
+        values[name] = Tissue(*(np.array(tissue) * factors[ALIKE.get(name, name)]).tolist())
         amount = 0.0 if name in FLUIDS else TEXTURE
         waves = rng.standard_normal((3, *node_shape(shape))).astype(np.float32)
         texture[name] = np.exp(amount * waves)
