@@ -189,7 +189,8 @@ def test_maps_give_the_signal_back_where_one_tissue_fills_the_voxel(part):
 def test_brainstem_stays_close_to_white_matter_in_every_scan():
     for seed in range(20):
         values = draw_scan((9, 9, 9), np.random.default_rng(seed)).values
-        assert values["brainstem"].T1 / values["white matter"].T1 == pytest.approx(950 / 850)
+        ratio = values["brainstem"].T1 / values["white matter"].T1
+        assert ratio == pytest.approx(950 / 850)
 
 
 def test_lesions_are_bright_on_flair_and_only_where_the_mask_says(part):
