@@ -41,8 +41,8 @@ def ensure(requester: str) -> None:
     elif not _torchIsNewEnough():
         raise InputError(
             _(
-                "PyTorch {version} is too old (2.2 or later is needed); update it in the PyTorch Utils module, "
-                "restart Slicer and press Apply again."
+                "PyTorch {version} is too old (2.2 or later is needed); update it in the PyTorch Utils "
+                "module, restart Slicer and press Apply again."
             ).format(version=importlib.metadata.version("torch"))
         )
 

@@ -46,7 +46,9 @@ def hasVoxels(node: Any) -> bool:
 
 def _check(node: Any) -> None:
     if not hasVoxels(node):
-        raise InputError(_("{volume} holds no voxels; load it or choose another.").format(volume=node.GetName()))
+        raise InputError(
+            _("{volume} holds no voxels; load it or choose another.").format(volume=node.GetName())
+        )
     if node.GetImageData().GetNumberOfScalarComponents() != 1:
         raise InputError(
             _("{volume} has several values a voxel (colours or vectors); choose a scalar volume.").format(
@@ -66,10 +68,10 @@ def volumeFromNode(node: Any, name: str | None = None) -> Volume:
 
 
 def geometryFromNode(node: Any, name: str | None = None) -> Volume:
-    """The same without reading voxels: all of them are zero and take no memory. For estimates."""
+    """The same without voxels (all are zero and take no memory) and without DICOM. For estimates."""
     _check(node)
     voxels = np.broadcast_to(np.float32(0), node.GetImageData().GetDimensions())
-    return Volume(voxels, affineFromNode(node), name or node.GetName(), dicom.metaFromNode(node))
+    return Volume(voxels, affineFromNode(node), name or node.GetName())
 
 
 def updateNode(node: Any, volume: Volume) -> None:

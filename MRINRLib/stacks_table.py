@@ -1,4 +1,4 @@
-"""The table of stacks: a row for each volume with contrast, orientation, thickness and a button to remove it."""
+"""The table of stacks: for each volume contrast, orientation, thickness and a button to remove it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,6 @@ class StacksTable:
 
     def _fillRow(self, row: int, choice: Choice) -> None:
         item = qt.QTableWidgetItem(choice.node.GetName())
-        item.setFlags(qt.Qt.ItemIsSelectable | qt.Qt.ItemIsEnabled)
         item.setToolTip(choice.node.GetName())
         self._table.setItem(row, NODE, item)
 

@@ -44,18 +44,22 @@ def choiceFor(node: Any, contrast: str | None = None) -> Choice:
 
     A volume whose contrast nobody states keeps its own name as contrast, so that it is fused with no other.
     """
-    stack = Stack(nodes.geometryFromNode(node))
+    stack = Stack(nodes.geometryFromNode(node), thickness=dicom.metaFromNode(node).get("thickness"))
     assert stack.slice_axis is not None and stack.thickness is not None
     contrast = contrast or contrast_of(node.GetName(), *dicom.descriptions(node))
     return Choice(node, contrast or node.GetName(), stack.slice_axis, stack.thickness)
 
 
 def fillFromStudy(scene: Any = None) -> list[Choice]:
-    """The stacks of the study that is shown (else of the first one): thick slices first, then volumes of
-    contrasts that have no thick slices, which guide the others. Localizers and MRINR's own results are left out.
+    """The stacks of the study that is shown, else of the first one.
+
+    Thick slices come first, then volumes of contrasts that have no thick slices, which guide the others.
+    Localizers and MRINR's own results are left out.
     """
     scene = scene or slicer.mrmlScene
-    candidates = [node for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", scene) if _isImage(node)]
+    candidates = [
+        node for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", scene) if _isImage(node)
+    ]
     choices = []
     for node in _sameStudy(candidates):
         try:

@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
 from mrinr.engine import EngineError, Event
 from mrinr.errors import InputError
-from MRINRLib import nodes, provenance
+from MRINRLib import nodes, provenance, roi
 from MRINRLib.engine import Engine, workerThreads
 from MRINRLib.study import Choice
 
@@ -40,24 +39,8 @@ class Request:
             "profile": self.profile,
             "register": self.register,
             "device": self.device,
-            "roi": None if self.roi is None else roiBounds(self.roi),
+            "roi": None if self.roi is None else roi.bounds(self.roi),
         }
-
-
-def roiBounds(node: Any) -> list[float]:
-    """[R min, R max, A min, A max, S min, S max] in mm of a Markups ROI, transforms included.
-
-    Raises InputError while the ROI is not placed.
-    """
-    bounds = np.zeros(6)
-    node.GetRASBounds(bounds)
-    if not (np.isfinite(bounds).all() and (bounds[1::2] > bounds[::2]).all()):
-        raise InputError(
-            _("The region of interest {name} is not placed yet; draw it, or choose none.").format(
-                name=node.GetName()
-            )
-        )
-    return [float(value) for value in bounds]
 
 
 def uniqueNames(stacks: Sequence[Choice]) -> list[str]:
@@ -107,7 +90,9 @@ class SuperResJob:
         self._engine = engine
         volumes = {
             f"stack{index}": choice.stack(name).volume
-            for index, (choice, name) in enumerate(zip(request.stacks, uniqueNames(request.stacks), strict=True))
+            for index, (choice, name) in enumerate(
+                zip(request.stacks, uniqueNames(request.stacks), strict=True)
+            )
         }
         if request.like is not None:
             volumes["like"] = nodes.volumeFromNode(request.like)
@@ -160,7 +145,8 @@ class SuperResJob:
             )
             return
         folder = nodes.folderBeside(
-            self.request.stacks[0].node, _("{name} SR details").format(name=self.request.stacks[0].node.GetName())
+            self.request.stacks[0].node,
+            _("{name} SR details").format(name=self.request.stacks[0].node.GetName()),
         )
         for contrast in dict.fromkeys(choice.contrast for choice in self.request.stacks):
             first = next(choice.node for choice in self.request.stacks if choice.contrast == contrast)
@@ -193,4 +179,5 @@ class SuperResJob:
             self.report["self_check"]["text"],
         )
         node.SetAttribute(provenance.PREFIX + "contrast", contrast)
+        node.SetAttribute(provenance.PREFIX + "reason", self.report["reason"])
         return node

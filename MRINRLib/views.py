@@ -1,4 +1,4 @@
-"""What the slice views show: a live preview while work is going on, and inputs over results when it is done."""
+"""What the slice views show: a live preview of work going on, and inputs over results when it is done."""
 
 from __future__ import annotations
 
@@ -108,8 +108,8 @@ class Preview:
 class Comparison:
     """Three planes of an input above the same planes of its result: linked, aligned to the input's slices.
 
-    In the lower row the result lies over the input, so that Slicer's own key "t" in a view flickers between the
-    two. Inputs are shown uninterpolated. `close` brings the layout and the layers from before back.
+    In the lower row the result lies over the input, so that Slicer's own key "t" in a view flickers between
+    the two. Inputs are shown uninterpolated. `close` brings the layout and the layers from before back.
     """
 
     def __init__(self) -> None:
@@ -196,5 +196,6 @@ def _sliceWidget(name: str) -> Any:
 
 
 def showInSliceViews(node: Any) -> None:
-    """The volume alone in all slice views, in their orientations, fitted."""
-    slicer.util.setSliceViewerLayers(background=node, foreground=None, label=None, fit=True)
+    """The volume in all slice views; they are fitted to it only where they showed nothing before."""
+    empty = not any(composite.GetBackgroundVolumeID() for composite in _composites())
+    slicer.util.setSliceViewerLayers(background=node, foreground=None, fit=empty)

@@ -6,14 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import qt
-import vtk
-
 import slicer
+import vtk
 from slicer import vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
-from slicer.ScriptedLoadableModule import *  # noqa: F403
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
@@ -30,9 +28,11 @@ if importlib.util.find_spec("MRINRLib") is None:
 from mrinr.errors import InputError
 from mrinr.superres import METHODS
 from mrinr.superres.estimate import Estimate, affordable_bytes, estimate
-from MRINRLib import device, engine, install, nodes, study, views
+from MRINRLib import engine, install, nodes, roi, study, views
+from MRINRLib.device_line import DeviceLine
+from MRINRLib.results_section import ResultsSection, inScene
 from MRINRLib.stacks_table import StacksTable
-from MRINRLib.superres_job import Request, SuperResJob, roiBounds, uniqueNames
+from MRINRLib.superres_job import Request, SuperResJob, uniqueNames
 
 SPACING_MODES = ("auto", "custom", "like volume")
 
@@ -47,13 +47,14 @@ class MRINRSuperRes(ScriptedLoadableModule):
         self.parent.dependencies = []
         self.parent.contributors = ["The MRINR authors"]
         self.parent.helpText = _(
-            "Makes isotropic volumes from thick-slice MR stacks: several of one contrast, or different contrasts "
-            "in different planes. Load the stacks, press Fill from study and Apply. Measured slices are hidden, "
-            "predicted and compared, and the error is shown with the result."
+            "Makes isotropic volumes from thick-slice MR stacks: several of one contrast, or different "
+            "contrasts in different planes. Load the stacks, press Fill from study and Apply. Measured "
+            "slices are hidden, predicted and compared, and the error is shown with the result."
         )
         self.parent.acknowledgementText = _(
-            "Implements, among others, IREM (Wu et al. 2021) and the multi-contrast implicit neural "
-            "representations of McGinnis et al. (2023). Results are computed, not acquired; not for diagnosis."
+            "Implements among others IREM (Wu et al. 2021) and the multi-contrast implicit neural "
+            "representations of McGinnis et al. (2023). Results are computed, not acquired: they are not for "
+            "diagnosis."
         )
 
 
@@ -67,7 +68,7 @@ class MRINRSuperResParameterNode:
     spacingMode - Which voxels the result gets: "auto", "custom" (spacing, mm) or "like volume" (likeVolume).
     roi - Reconstruct only inside this box.
     profile, register, device, preview - See their tooltips.
-    results, rescans - What the last job made: a volume for each contrast, and each stack as re-sliced from it.
+    results, rescans - What the last job made: a volume for each contrast, each stack as re-sliced from it.
     """
 
     stacks: list[vtkMRMLScalarVolumeNode]
@@ -118,10 +119,6 @@ def requestFrom(parameters: MRINRSuperResParameterNode) -> Request:
     )
 
 
-def inScene(node: Any) -> bool:
-    return node is not None and node.GetScene() is slicer.mrmlScene
-
-
 class MRINRSuperResWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """The panel: shows the parameter node, starts and cancels one job, shows what comes of it."""
 
@@ -134,10 +131,7 @@ class MRINRSuperResWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameterNodeGuiTag = None
         self._job: SuperResJob | None = None
         self._preview: views.Preview | None = None
-        self._comparison = views.Comparison()
         self._roi = None
-        self._deviceAsked: str | None = None
-        self._deviceJob = None
 
     def setup(self) -> None:
         """Called when the user opens the module the first time and the widget is initialized."""
@@ -148,6 +142,8 @@ class MRINRSuperResWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         uiWidget.setMRMLScene(slicer.mrmlScene)
         self.logic = MRINRSuperResLogic()
         self._table = StacksTable(self.ui.stacksTable, self._onStacksEdited)
+        self._results = ResultsSection(self.ui)
+        self._device = DeviceLine(self.ui.deviceLabel)
 
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
@@ -159,9 +155,7 @@ class MRINRSuperResWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.addSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onAddSelection)
         self.ui.roiSelector.connect("nodeAddedByUser(vtkMRMLNode*)", self._onRoiAdded)
         self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
-        self.ui.resultBox.connect("activated(int)", self._onResultChosen)
-        self.ui.compareButton.connect("clicked(bool)", self.onCompareButton)
-        self.ui.scannerButton.connect("clicked(bool)", self.onScannerButton)
+        self.ui.stacksTable.connect("itemSelectionChanged()", self._onStackSelected)
         self.initializeParameterNode()
         self._showRunning(False)
 
@@ -174,7 +168,7 @@ class MRINRSuperResWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def enter(self) -> None:
         """Called each time the user opens this module."""
         self.initializeParameterNode()
-        self._askDevice()
+        self._device.ask(self._parameterNode.device)
 
     def exit(self) -> None:
         """Called each time the user opens a different module; a running job goes on."""
@@ -191,7 +185,7 @@ class MRINRSuperResWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onSceneStartClose(self, caller=None, event=None) -> None:
         """Called just before the scene is closed."""
         self._stopJob()
-        self._comparison.close()
+        self._results.closeComparison()
         self.setParameterNode(None)
 
     def onSceneEndClose(self, caller=None, event=None) -> None:
@@ -230,9 +224,7 @@ class MRINRSuperResWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._say(_("No MR volume with enough slices is loaded; load the stacks first."), error=True)
             return
         setChoices(self._parameterNode, rows)
-        self._say(
-            _("{count} volumes found; check contrast, slices and thickness.").format(count=len(rows))
-        )
+        self._say(_("{count} volumes found; check contrast, slices and thickness.").format(count=len(rows)))
 
     def onAddButton(self, checked: bool = False) -> None:
         """Called when the user presses Add beside the volume selector."""
@@ -255,20 +247,21 @@ class MRINRSuperResWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Called when the user creates a region of interest here: it starts around the first stack."""
         rows = choices(self._parameterNode)
         if node is not None and rows:
-            bounds = [0.0] * 6
-            rows[0].node.GetRASBounds(bounds)
-            node.SetCenter([(bounds[2 * axis] + bounds[2 * axis + 1]) / 2 for axis in range(3)])
-            node.SetSize([bounds[2 * axis + 1] - bounds[2 * axis] for axis in range(3)])
+            roi.fitTo(node, rows[0].node)
 
-    def _observeRoi(self, roi) -> None:
-        if roi is self._roi:
+    def _onStackSelected(self) -> None:
+        rows, index = choices(self._parameterNode), self._table.currentRow()
+        self._results.preferredStack = rows[index].node if 0 <= index < len(rows) else None
+
+    def _observeRoi(self, node) -> None:
+        if node is self._roi:
             return
         for event in (vtk.vtkCommand.ModifiedEvent, slicer.vtkMRMLMarkupsNode.PointModifiedEvent):
             if self._roi is not None:
                 self.removeObserver(self._roi, event, self._onRoiMoved)
-            if roi is not None:
-                self.addObserver(roi, event, self._onRoiMoved)
-        self._roi = roi
+            if node is not None:
+                self.addObserver(node, event, self._onRoiMoved)
+        self._roi = node
 
     def _onRoiMoved(self, caller=None, event=None) -> None:
         if self._parameterNode:
@@ -288,48 +281,30 @@ class MRINRSuperResWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.spacingBox.enabled = parameters.spacingMode == "custom"
         self.ui.likeSelector.enabled = parameters.spacingMode == "like volume"
         self._showEstimate()
-        self._showResults()
-        if self._deviceAsked is not None and parameters.device != self._deviceAsked:
-            self._askDevice()
+        self._results.show(parameters.results, parameters.rescans)
+        if self.parent.isEntered:
+            self._device.ask(parameters.device)
 
     def _showEstimate(self) -> None:
         """Time and memory, and whether Apply can work; its tooltip says why not."""
-        why, text = "", ""
+        why, lines = "", []
         try:
-            found = self.logic.estimate(requestFrom(self._parameterNode))
-            text = _("Expected: {estimate}").format(estimate=found.text)
-            why = self.logic.whyTooLarge(requestFrom(self._parameterNode), found)
+            request = requestFrom(self._parameterNode)
+            found = self.logic.estimate(request)
+            lines.append(_("Expected: {estimate}").format(estimate=found.text))
+            advice = self.logic.memoryAdvice(found)
+            if advice and request.spacing == "auto" and request.like is None:
+                lines.append(_("A coarser spacing will be chosen: {advice}").format(advice=advice))
+            else:
+                why = advice
         except InputError as error:
             why = str(error)
-        self.ui.estimateLabel.text = text
+        if why and choices(self._parameterNode):
+            lines.append(why)
+        self.ui.estimateLabel.text = "\n".join(lines)
         if self._job is None:
             self.ui.applyButton.enabled = not why
             self.ui.applyButton.toolTip = why or _("Reconstruct the stacks.")
-            if why and choices(self._parameterNode):
-                self.ui.estimateLabel.text = "\n".join(line for line in (text, why) if line)
-
-    def _askDevice(self) -> None:
-        """Have the worker say which device it would use; that also warms it up."""
-        if not self._parameterNode:
-            return
-        if not install.ready():
-            self.ui.deviceLabel.text = _("Device: PyTorch is not installed yet; Apply offers to install it.")
-            return
-        wanted = self._parameterNode.device
-        if wanted == self._deviceAsked:
-            return
-        self._deviceAsked = wanted
-        self.ui.deviceLabel.text = _("Device: looking…")
-        self._deviceJob = engine.shared().submit(
-            device.TASK, {}, {"device": wanted}, self._onDeviceEvent, replaces=self._deviceJob
-        )
-
-    def _onDeviceEvent(self, event) -> None:
-        if event.kind == "result":
-            self.ui.deviceLabel.text = _("Device: {text}").format(text=event.data["report"]["text"])
-        elif event.kind == "failed":
-            self._deviceAsked = ""  # ask again at the next occasion
-            self.ui.deviceLabel.text = _("Device: {text}").format(text=event.data["text"])
 
     # Working ------------------------------------------------------------------------------------------
 
@@ -354,13 +329,13 @@ class MRINRSuperResWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         except InputError as error:
             self._say(str(error), error=True)
             return
-        self._comparison.close()
+        self._results.closeComparison()
         self._showRunning(True)
 
     def _onProgress(self, fraction: float, secondsLeft: float | None, text: str) -> None:
         self.ui.progressBar.value = int(1000 * fraction)
         if self._job is None or self._job.state != "cancelling":
-            left = "" if secondsLeft is None else _(" – about {time} left").format(time=duration(secondsLeft))
+            left = "" if secondsLeft is None else _(", about {time} left").format(time=duration(secondsLeft))
             self.ui.progressLabel.text = text + left
 
     def _onFinished(self, results: list) -> None:
@@ -382,9 +357,6 @@ class MRINRSuperResWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             with slicer.util.NodeModify(parameters):
                 parameters.results = results
                 parameters.rescans = job.rescans
-            self.ui.reasonLabel.text = _("Method: {method} ({reason})").format(
-                method=job.report["method"], reason=job.report["reason"]
-            )
             views.showInSliceViews(results[0])
         self._update()
 
@@ -417,73 +389,19 @@ class MRINRSuperResWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.messageLabel.visible = bool(text)
         self.ui.messageLabel.styleSheet = "color: #c0392b; font-weight: bold" if error else ""
 
-    # Showing ------------------------------------------------------------------------------------------
-
-    def _results(self) -> list:
-        return [node for node in self._parameterNode.results if inScene(node)] if self._parameterNode else []
-
-    def _shownResult(self):
-        found = self._results()
-        return found[min(max(self.ui.resultBox.currentIndex, 0), len(found) - 1)] if found else None
-
-    def _showResults(self) -> None:
-        found = self._results()
-        self.ui.resultsSection.visible = bool(found)
-        names = [node.GetName() for node in found]
-        if names != [self.ui.resultBox.itemText(index) for index in range(self.ui.resultBox.count)]:
-            self.ui.resultBox.clear()
-            self.ui.resultBox.addItems(names)
-        if found:
-            self.ui.selfCheckLabel.text = self._shownResult().GetAttribute("MRINR.selfCheck") or ""
-        elif self._comparison.isOpen:
-            self._comparison.close()
-        self.ui.reasonLabel.visible = bool(self.ui.reasonLabel.text)
-        self.ui.compareButton.checked = self._comparison.isOpen
-
-    def _onResultChosen(self, index: int = 0) -> None:
-        self._showResults()
-        if self._comparison.isOpen:
-            self._compare()
-        elif self._shownResult() is not None:
-            views.showInSliceViews(self._shownResult())
-
-    def onCompareButton(self, checked: bool = False) -> None:
-        """Called when the user switches the comparison on or off."""
-        if checked:
-            self._compare()
-        else:
-            self.ui.scannerButton.checked = False
-            self._comparison.close()
-            views.showInSliceViews(self._shownResult())
-
-    def onScannerButton(self, checked: bool = False) -> None:
-        """Called when the user switches between the acquired stack and the result seen through its scanner."""
-        self.ui.compareButton.checked = True
-        self._compare()
-
-    def _compare(self) -> None:
-        result = self._shownResult()
-        pair = self.logic.rescanOf(result, self._parameterNode.rescans, self._selectedStack())
-        if pair is None:
-            self.ui.compareButton.checked = self.ui.scannerButton.checked = False
-            self._say(_("The stacks of this result are not in the scene any more."), error=True)
-            return
-        stack, rescan = pair
-        self._comparison.show(stack, result, rescan if self.ui.scannerButton.checked else None)
-
-    def _selectedStack(self):
-        rows, index = choices(self._parameterNode), self._table.currentRow()
-        return rows[index].node if 0 <= index < len(rows) else None
-
 
 def duration(seconds: float) -> str:
-    return _("{seconds:.0f} s").format(seconds=seconds) if seconds < 90 else _("{minutes:.0f} min").format(minutes=seconds / 60)
+    return (
+        _("{seconds:.0f} s").format(seconds=seconds)
+        if seconds < 90
+        else _("{minutes:.0f} min").format(minutes=seconds / 60)
+    )
 
 
 class MRINRSuperResLogic(ScriptedLoadableModuleLogic):
     """Super-resolution for scripts and the widget.
 
-    Volumes are volume nodes, which take contrast, slice axis and thickness from their name, header and DICOM, or
+    Volumes are volume nodes, whose contrast, slice axis and thickness come from name, header and DICOM, or
     `MRINRLib.study.Choice` where that should be said.
     """
 
@@ -529,7 +447,7 @@ class MRINRSuperResLogic(ScriptedLoadableModuleLogic):
         return SuperResJob(engine.shared(), request, onProgress, onPreview, onFinished)
 
     def estimate(self, request: Request) -> Estimate:
-        """Time, memory and grid of a request, without reading voxels. Raises ValueError where it cannot run."""
+        """Time, memory and grid of a request; voxels are not read. Raises ValueError where it cannot run."""
         if not request.stacks:
             raise InputError(_("Add stacks first: press Fill from study, or choose a volume and press Add."))
         uniqueNames(request.stacks)
@@ -538,30 +456,20 @@ class MRINRSuperResLogic(ScriptedLoadableModuleLogic):
             request.method,
             request.spacing,
             None if request.like is None else nodes.geometryFromNode(request.like),
-            None if request.roi is None else roiBounds(request.roi),
+            None if request.roi is None else roi.bounds(request.roi),
         )
 
-    def whyTooLarge(self, request: Request, found: Estimate) -> str:
-        """A sentence where a grid that was asked for does not fit in memory; with "auto" it is made coarser."""
-        if (request.spacing == "auto" and request.like is None) or not install.ready():
-            return ""
+    def memoryAdvice(self, found: Estimate) -> str:
+        """A sentence where an estimated job needs more memory than can be used; else empty."""
+        if not install.ready():
+            return ""  # how much is free is not known yet
         limit = affordable_bytes()
         if found.bytes <= limit:
             return ""
         return _(
-            "This needs {needed:.0f} GB of memory and {limit:.0f} GB can be used: choose a coarser spacing, or a "
-            "region of interest."
+            "this needs {needed:.0f} GB of memory and {limit:.0f} GB can be used; choose a coarser spacing "
+            "or a region of interest."
         ).format(needed=found.bytes / 1e9, limit=limit / 1e9)
-
-    def rescanOf(self, result: Any, rescans: Sequence[Any], preferred: Any = None) -> tuple[Any, Any] | None:
-        """(stack, its re-sliced result) of the result's contrast: of the preferred stack where it is one."""
-        pairs = [
-            (node.GetNodeReference("MRINR.stack"), node)
-            for node in rescans
-            if inScene(node) and node.GetAttribute("MRINR.contrast") == result.GetAttribute("MRINR.contrast")
-        ]
-        pairs = [pair for pair in pairs if inScene(pair[0])]
-        return next((pair for pair in pairs if pair[0] is preferred), pairs[0] if pairs else None)
 
 
 class MRINRSuperResTest(ScriptedLoadableModuleTest):

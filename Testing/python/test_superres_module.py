@@ -1,10 +1,12 @@
-"""MRINRSuperRes as a person uses it: the real panel and .ui file, a real MRML scene, a real worker process."""
+"""MRINRSuperRes as a person uses it: its panel and .ui file, a real MRML scene, a real worker process."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
+import sys
+import unittest
 
 import numpy as np
 import psutil
@@ -42,7 +44,9 @@ def load(contrast: str, orientation: str, name: str | None = None, size: int = 3
     """A volume node with a thick-slice stack of the head phantom."""
     volume = head_stack(contrast, orientation, shape=(size, size, size), seed=seed).volume
     node = slicer.util.addVolumeFromArray(
-        np.ascontiguousarray(volume.voxels.transpose(2, 1, 0)), volume.affine, name or f"{contrast} {orientation}"
+        np.ascontiguousarray(volume.voxels.transpose(2, 1, 0)),
+        volume.affine,
+        name or f"{contrast} {orientation}",
     )
     node.CreateDefaultDisplayNodes()
     node.GetDisplayNode().SetAutoWindowLevel(False)
@@ -101,16 +105,18 @@ def test_fill_from_study_apply_and_compare(panel, tmp_path):
     picture(panel, "1_filled", tmp_path)
 
     previews = []
-    show = slicer.modules.MRINRSuperResWidget.logic.startRequest
     apply(panel)
     assert panel.ui.applyButton.text == "Cancel" and panel.ui.progressBar.visible
-    assert show is not None
-    wait_until(lambda: panel._preview is None or panel._preview._node or is_idle(panel), "a preview or the end")
+    wait_until(
+        lambda: panel._preview is None or panel._preview._node or is_idle(panel), "a preview or the end"
+    )
     if not is_idle(panel):
         previews.append(panel._preview._node)
         picture(panel, "2_working", tmp_path)
     wait_until(lambda: is_idle(panel), "the result")
-    assert panel.ui.messageLabel.text == "" or "fewer" in panel.ui.messageLabel.text, panel.ui.messageLabel.text
+    assert panel.ui.messageLabel.text == "" or "fewer" in panel.ui.messageLabel.text, (
+        panel.ui.messageLabel.text
+    )
     results = [slicer.util.getNode("T1 axial SR"), slicer.util.getNode("T2 coronal SR")]
     assert panel.ui.applyButton.text == "Apply" and panel.ui.applyButton.enabled
     assert "Self-check" in panel.ui.selfCheckLabel.text
@@ -153,12 +159,14 @@ def test_the_result_lies_beside_its_input_in_the_subject_hierarchy(panel):
     wait_until(lambda: is_idle(panel), "the result")
     result = slicer.util.getNode("T1 axial SR")
     assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(result)) == study
-    details = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(slicer.util.getNode("T1 axial SR residual")))
+    details = hierarchy.GetItemParent(
+        hierarchy.GetItemByDataNode(slicer.util.getNode("T1 axial SR residual"))
+    )
     assert hierarchy.GetItemParent(details) == study
 
 
 def test_parameters_live_in_the_scene(panel, tmp_path):
-    t1, _t2 = load_pair()
+    load_pair()
     panel.ui.fillButton.click()
     panel.ui.spacingModeBox.setCurrentIndex(1)
     panel.ui.spacingBox.value = 2.0
@@ -168,7 +176,6 @@ def test_parameters_live_in_the_scene(panel, tmp_path):
     slicer.mrmlScene.SetURL(path)
     slicer.mrmlScene.SetRootDirectory(str(tmp_path))
     for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
-        assert slicer.util.saveNode is not None
         storage = slicer.vtkMRMLNRRDStorageNode()
         slicer.mrmlScene.AddNode(storage)
         storage.SetFileName(str(tmp_path / f"{node.GetID()}.nrrd"))
@@ -228,7 +235,7 @@ def test_apply_says_why_it_cannot_work(panel):
 
 
 def test_a_region_of_interest_starts_around_the_stack_and_limits_the_result(panel):
-    t1, _t2 = load_pair()
+    load_pair()
     panel.ui.fillButton.click()
     roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode")
     panel._parameterNode.roi = roi
@@ -329,8 +336,14 @@ def test_the_console_gets_one_sentence_for_bad_input(module):
 
 
 def test_the_modules_own_test_passes(module):
-    import sys
+    sys.modules["MRINRSuperRes"].MRINRSuperResTest().runTest()
+    slicer.mrmlScene.Clear()
 
-    test = sys.modules["MRINRSuperRes"].MRINRSuperResTest()
-    test.runTest()
+
+def test_the_test_that_runs_inside_slicer_passes_here_too(module, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "MRINRSuperRes" / "Testing" / "Python"))
+    suite = unittest.defaultTestLoader.loadTestsFromName("MRINRSuperResPanelTest")
+    result = unittest.TestResult()
+    suite.run(result)
+    assert result.testsRun == 4 and not result.failures + result.errors, result.failures + result.errors
     slicer.mrmlScene.Clear()

@@ -1,0 +1,34 @@
+"""Markups ROI nodes as boxes in RAS millimetres."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from slicer.i18n import tr as _
+
+from mrinr.errors import InputError
+
+
+def bounds(node: Any) -> list[float]:
+    """[R min, R max, A min, A max, S min, S max] in mm of a Markups ROI, transforms included.
+
+    Raises InputError while the ROI is not placed.
+    """
+    box = np.zeros(6)
+    node.GetRASBounds(box)
+    if not (np.isfinite(box).all() and (box[1::2] > box[::2]).all()):
+        raise InputError(
+            _("The region of interest {name} is not placed yet; draw it, or choose none.").format(
+                name=node.GetName()
+            )
+        )
+    return [float(value) for value in box]
+
+
+def fitTo(node: Any, volumeNode: Any) -> None:
+    """Make the ROI the box around a volume."""
+    box = np.zeros(6)
+    volumeNode.GetRASBounds(box)
+    node.SetCenter([float(value) for value in (box[::2] + box[1::2]) / 2])
+    node.SetSize([float(value) for value in box[1::2] - box[::2]])
