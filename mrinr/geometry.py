@@ -65,14 +65,12 @@ class Grid:
 
     def same_as(self, other: Grid, tolerance: float = 1e-3) -> bool:
         """True when both have the same shape and corners within `tolerance` millimetres."""
-        return self.shape == other.shape and bool(
-            np.abs(self.corners() - other.corners()).max() <= tolerance
-        )
+        return self.shape == other.shape and bool(np.abs(self.corners() - other.corners()).max() <= tolerance)
 
     def with_spacing(self, spacing: tuple[float, float, float]) -> Grid:
-        """The same axes and field of view (centre kept, extent rounded to whole voxels) at `spacing` mm."""
+        """The same axes and centre at `spacing` mm; whole voxels that cover the field of view."""
         old, new = self.spacing, np.asarray(spacing, dtype=np.float64)
-        shape = np.maximum(np.rint(np.array(self.shape) * old / new), 1).astype(int)
+        shape = np.maximum(np.ceil(np.array(self.shape) * old / new - 0.05), 1).astype(int)
         affine = np.eye(4)
         affine[:3, :3] = self.directions * new
         centre = self.world((np.array(self.shape) - 1) / 2)
@@ -89,7 +87,8 @@ class Grid:
         """Which of the RAS points (..., 3) lie inside the field of view."""
         inverse = np.linalg.inv(self.affine)
         index = np.asarray(points) @ inverse[:3, :3].T + inverse[:3, 3]
-        return ((index >= -0.5) & (index <= np.array(self.shape) - 0.5)).all(axis=-1)
+        inside = (index >= -0.5) & (index <= np.array(self.shape) - 0.5)
+        return np.asarray(inside.all(axis=-1))
 
     def orientation(self, axis: int) -> str:
         """'axial', 'coronal' or 'sagittal', whichever the slices stacked along `axis` are closest to."""

@@ -34,7 +34,7 @@ class Volume:
         voxels = np.asarray(self.voxels)
         if voxels.ndim != 3:
             raise InputError(
-                f"{self.name} has {voxels.ndim} dimensions; a single 3D volume is needed (extract one volume)."
+                f"{self.name} has {voxels.ndim} dimensions; one 3D volume is needed, so extract one first."
             )
         object.__setattr__(self, "voxels", np.asarray(voxels, dtype=np.float32))
         object.__setattr__(self, "affine", check_affine(self.affine, self.name))
@@ -61,7 +61,7 @@ def check_image(volume: Volume) -> None:
     bad = int((~np.isfinite(volume.voxels)).sum())
     if bad:
         raise InputError(
-            f"{volume.name} has {bad} voxels that are not finite numbers; replace them (for example by 0) first."
+            f"{volume.name} has {bad} voxels that are not finite numbers; replace them, for example by 0."
         )
     if volume.voxels.size == 0 or float(volume.voxels.min()) == float(volume.voxels.max()):
         raise InputError(f"{volume.name} is constant: it holds no image; choose another volume.")

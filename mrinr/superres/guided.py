@@ -27,7 +27,7 @@ from mrinr.superres import cubic, hidden, tv
 from mrinr.superres.patches import Patches, PatchNetwork, train
 from mrinr.superres.problem import Observation, Problem, Solution
 
-WEIGHT = 1e-3
+WEIGHT = 2e-3
 ANCHOR = 0.04
 SAMPLES = 300_000
 STEPS = 900

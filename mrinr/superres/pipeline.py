@@ -20,10 +20,11 @@ from mrinr.geometry import Grid
 from mrinr.intensity import Scale, foreground_mask, noise_sigma, robust_scale
 from mrinr.registration import align
 from mrinr.superres import auto
+from mrinr.superres.cubic import interpolate
 from mrinr.superres.estimate import fitting_grid
 from mrinr.superres.grid import check_overlap
 from mrinr.superres.methods import solver
-from mrinr.superres.problem import Problem, Solution, observe
+from mrinr.superres.problem import Observation, Problem, Solution, observe
 from mrinr.superres.result import Reconstruction
 from mrinr.volume import Stack, Volume, check_image
 
@@ -61,6 +62,7 @@ def run(stacks: list[Stack], options: Options, context: Context) -> Reconstructi
     else:
         motions = [np.eye(4) for _ in stacks]
     check_overlap(stacks, grid)
+    mask = None if options.mask is None else mask_on(options.mask, grid)
     scales = subject_scales(stacks)
     profile = options.profile
     problem = build(stacks, scales, grid, profile, device, options.seed)
@@ -72,7 +74,7 @@ def run(stacks: list[Stack], options: Options, context: Context) -> Reconstructi
     if context.wants_preview:
         problem.on_show = previewer(problem, scales, context)
     solution = solver(choice.method)(problem, context.stage(0.25, 0.97), **choice.settings)
-    result = finish(problem, solution, scales, context)
+    result = finish(problem, solution, scales, mask, context)
     result.report = {
         "mrinr": mrinr.__version__,
         "torch": torch.__version__,
@@ -140,8 +142,24 @@ def build(
     return Problem(grid, observations, device, seed)
 
 
+def mask_on(mask: Volume, grid: Grid) -> Tensor:
+    """`mask` (non-zero inside) on `grid` as 0 or 1; InputError when nothing of it lies there."""
+    if not (mask.voxels != 0).any():
+        raise InputError(f"The mask {mask.name} is empty; choose one with voxels above 0.")
+    values, _ = interpolate(torch.from_numpy((mask.voxels != 0).astype(np.float32)), mask.grid, grid)
+    if not (values > 0.5).any():
+        raise InputError(
+            f"The mask {mask.name} does not overlap the stacks; check that they belong together."
+        )
+    return (values > 0.5).float()
+
+
 def finish(
-    problem: Problem, solution: Solution, scales: dict[str, Scale], context: Context
+    problem: Problem,
+    solution: Solution,
+    scales: dict[str, Scale],
+    mask: Tensor | None,
+    context: Context,
 ) -> Reconstruction:
     """Clip, unscale and judge a solution: residuals, coverage and what the scanner would have seen."""
     volumes, residuals, coverage, rescanned = {}, {}, {}, {}
@@ -151,7 +169,8 @@ def finish(
         observations, scale = problem.of(contrast), scales[contrast]
         low, high = intensity_limits([o.stack for o in observations])
         x = solution.volumes[contrast] * scale.unit
-        clipped = int(((x < low) | (x > high)).sum())
+        faint = 0.02 * scale.unit  # slight ringing below zero in air is no news
+        clipped = int(((x < low - faint) | (x > high)).sum())
         x = x.clamp(low, high)
         residual = torch.zeros(problem.grid.shape, device=problem.device)
         seen = torch.zeros_like(residual)
@@ -164,7 +183,7 @@ def finish(
             seen += spread
             volume = o.stack.volume
             rescanned[volume.name] = volume.with_voxels(again.cpu().numpy(), f"{volume.name} re-sliced")
-            per_stack.append(_residual_numbers(o.stack, difference.cpu().numpy()))
+            per_stack.append(_residual_numbers(o, difference, mask))
         count = sum((_footprint(o.operator) for o in observations), torch.zeros_like(residual))
         residual /= seen.clamp_min(1e-6)
 
@@ -197,8 +216,6 @@ def make_resampler(
     """The function behind `Reconstruction.resample`."""
 
     def resample(spacing: float) -> dict[str, Volume]:
-        from mrinr.superres.cubic import interpolate
-
         grid = problem.grid.with_spacing((spacing, spacing, spacing))
         sampled = None if solution.sample is None else solution.sample(grid)
         out = {}
@@ -237,12 +254,17 @@ def _footprint(operator: Any) -> Tensor:
     return torch.from_numpy(out).to(operator.device)
 
 
-def _residual_numbers(stack: Stack, difference: np.ndarray) -> dict[str, Any]:
-    assert stack.slice_axis is not None
-    mask = foreground_mask(stack.volume)
-    sigma = noise_sigma(stack.volume, stack.slice_axis, mask)
-    median = float(np.median(difference[mask])) if mask.any() else 0.0
-    return {"name": stack.volume.name, "median_residual": round(median, 4), "noise_sigma": round(sigma, 4)}
+def _residual_numbers(o: Observation, difference: Tensor, mask: Tensor | None) -> dict[str, Any]:
+    """Median residual and noise of one stack, in its units, inside the mask (the foreground when None)."""
+    volume = o.stack.volume
+    if mask is None:
+        inside = foreground_mask(volume)
+    else:
+        inside = (o.operator.forward(mask.to(difference.device)) > 0.5).cpu().numpy()
+    sigma = noise_sigma(volume, o.slice_axis, inside)
+    residual = difference.cpu().numpy()[inside]
+    median = float(np.median(residual)) if residual.size else 0.0
+    return {"name": volume.name, "median_residual": round(median, 4), "noise_sigma": round(sigma, 4)}
 
 
 def _describe(stack: Stack, motion: np.ndarray) -> dict[str, Any]:
