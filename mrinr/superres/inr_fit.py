@@ -102,6 +102,7 @@ def fit(
     one contrast leaves that term out. `show` is called now and then.
     """
     generator = torch.Generator().manual_seed(problem.seed)
+    points = recipe.points if bool(samples.quantiles.any()) else 1
     optimiser = torch.optim.Adam(field.network.parameters(), lr=recipe.learning_rate)
     steps = math.ceil(len(samples) / recipe.batch)
     probe = torch.randint(problem.grid.size, (min(MI_POINTS, problem.grid.size),), generator=generator)
@@ -118,7 +119,7 @@ def fit(
             for group in optimiser.param_groups:
                 group["lr"] = recipe.learning_rate * recipe.schedule(done)
             with field.precision():
-                loss = _loss(field.network, samples, index, recipe.points, generator)
+                loss = _loss(field.network, samples, index, points, generator)
             context.check()
             optimiser.zero_grad()
             loss.backward()

@@ -1,0 +1,41 @@
+"""The tables of the papers, made again: published methods on the published degradation, honestly scored."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mrinr.context import Context
+from mrinr.errors import InputError
+from mrinr.files import write_bytes
+
+__all__ = ["run"]
+
+
+def run(
+    name: str, data: Path | None, small: bool, out: Path, context: Context | None = None
+) -> dict[str, Any]:
+    """Run the benchmark `name`, print its table and write `results.json` and `table.txt` into `out`.
+
+    Parameters
+    ----------
+    name : 'irem' or 'multi-contrast'
+    data : folder of real scans (see `mrinr.benchmark.cases`); None simulates a head from the ICBM152 anatomy
+    small : one head, its middle, smaller networks: minutes on two cores
+    out : an existing folder
+
+    Returns what results.json holds. Raises InputError for an unknown name and for data that cannot be used.
+    """
+    from mrinr.benchmark import irem, multi_contrast
+    from mrinr.benchmark.table import as_text
+
+    benchmarks = {"irem": irem.run, "multi-contrast": multi_contrast.run}
+    if name not in benchmarks:
+        raise InputError(f"The benchmark '{name}' is not known; use {' or '.join(benchmarks)}.")
+    results = benchmarks[name](data, small, context or Context())
+    text = as_text(results)
+    write_bytes(out / "results.json", json.dumps(results, indent=1).encode())
+    write_bytes(out / "table.txt", text.encode())
+    print(text)
+    return results
