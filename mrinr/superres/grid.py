@@ -38,7 +38,7 @@ def target_grid(
     else:
         try:
             mm = finest_spacing(stacks) if spacing == "auto" else float(spacing)
-        except ValueError:
+        except (TypeError, ValueError):
             mm = float("nan")
         if not (FINEST <= mm <= COARSEST):
             raise InputError(f"The spacing must be auto or {FINEST:g} to {COARSEST:g} mm, not {spacing}.")
@@ -47,8 +47,18 @@ def target_grid(
 
 
 def crop_to_roi(grid: Grid, roi: Sequence[float]) -> Grid:
-    """The smallest part of `grid` that holds the RAS box `roi`, as far as it lies in the field of view."""
-    box = np.array(roi, dtype=float).reshape(3, 2)
+    """The smallest part of `grid` that holds the RAS box `roi`, as far as it lies in the field of view.
+
+    Raises InputError for what is no box and for a box that leaves too little of the grid.
+    """
+    try:
+        box = np.array(roi, dtype=float).reshape(3, 2)
+    except (TypeError, ValueError):
+        box = np.full((3, 2), np.nan)
+    if not (np.isfinite(box).all() and (box[:, 0] < box[:, 1]).all()):
+        raise InputError(
+            "The region of interest must be six numbers in mm: R min, R max, A min, A max, S min, S max."
+        )
     corners = np.array([(r, a, s) for r in box[0] for a in box[1] for s in box[2]])
     inverse = np.linalg.inv(grid.affine)
     index = corners @ inverse[:3, :3].T + inverse[:3, 3]
