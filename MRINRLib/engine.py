@@ -39,9 +39,9 @@ class Engine:
         self._client = Client(python=workerPython(), threads=workerThreads())
         self._handlers: dict[Job, Callable[[Event], None]] = {}
         self._events: deque[Event] = deque()
-        self._timer = qt.QTimer()
+        self._timer = qt.QTimer(slicer.app.moduleManager())  # which goes before Python does
         self._timer.setInterval(INTERVAL)
-        self._timer.timeout.connect(self.poll)
+        self._timer.connect("timeout()", self.poll)
 
     def submit(
         self,

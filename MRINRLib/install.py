@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 
 from mrinr.errors import InputError
 
-SMALL = {"psutil": "psutil>=5.9", "SimpleITK": "SimpleITK>=2.3"}  # module: requirement
+SMALL = {"psutil": "psutil>=5.9"}  # module: requirement; the rest comes with Slicer
 TORCH = ">=2.2"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import slicer
+import vtk
 from slicer.i18n import tr as _
 
 from mrinr.volume import Volume
@@ -77,7 +78,7 @@ class Preview:
             self._node.CreateDefaultDisplayNodes()
             nodes.copyWindowLevel(self._input, self._node)
             slicer.util.setSliceViewerLayers(
-                background=self._input, foreground=self._node, foregroundOpacity=1.0
+                background=self._input, foreground=self._node, foregroundOpacity=1.0, fit=nothingIsShown()
             )
 
     def _begin(self, name: str) -> None:
@@ -115,7 +116,7 @@ class Comparison:
     def __init__(self) -> None:
         self._layers: Layers | None = None
         self._layout = 0
-        self._orientations: list[tuple[Any, str]] = []
+        self._planes: list[tuple[Any, vtk.vtkMatrix4x4]] = []
         self._groups: list[tuple[Any, int]] = []
         self._interpolated: list[tuple[Any, int]] = []
 
@@ -146,9 +147,10 @@ class Comparison:
         manager = slicer.app.layoutManager()
         self._layers = Layers()
         self._layout = manager.layout
-        self._orientations = [
-            (node, node.GetOrientation()) for node in slicer.util.getNodesByClass("vtkMRMLSliceNode")
-        ]
+        for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
+            plane = vtk.vtkMatrix4x4()
+            plane.DeepCopy(node.GetSliceToRAS())
+            self._planes.append((node, plane))
         manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutThreeOverThreeView)
         for name in (*INPUT_VIEWS, *RESULT_VIEWS):
             widget = _sliceWidget(name)
@@ -183,11 +185,12 @@ class Comparison:
             display.SetInterpolate(interpolate)
         for node, group in self._groups:
             node.SetViewGroup(group)
-        for node, orientation in self._orientations:
-            if node.GetScene() is scene and orientation in ("Axial", "Sagittal", "Coronal"):
-                node.SetOrientation(orientation)
         self._layers.restore()
         slicer.app.layoutManager().setLayout(self._layout)
+        for node, plane in self._planes:
+            if node.GetScene() is scene:
+                node.GetSliceToRAS().DeepCopy(plane)
+                node.UpdateMatrices()
         self.__init__()  # type: ignore[misc]
 
 
@@ -196,6 +199,9 @@ def _sliceWidget(name: str) -> Any:
 
 
 def showInSliceViews(node: Any) -> None:
-    """The volume in all slice views; they are fitted to it only where they showed nothing before."""
-    empty = not any(composite.GetBackgroundVolumeID() for composite in _composites())
-    slicer.util.setSliceViewerLayers(background=node, foreground=None, fit=empty)
+    """The volume in all slice views, which are fitted to it only if they showed nothing before."""
+    slicer.util.setSliceViewerLayers(background=node, foreground=None, fit=nothingIsShown())
+
+
+def nothingIsShown() -> bool:
+    return not any(composite.GetBackgroundVolumeID() for composite in _composites())

@@ -10,6 +10,8 @@ from typing import Any
 import slicer
 from PySide6.QtCore import QObject, QSettings, Signal
 from PySide6.QtWidgets import QApplication, QMainWindow, QStatusBar
+from vtkmodules.util.misc import calldata_type
+from vtkmodules.vtkCommonCore import VTK_OBJECT
 
 from host import views
 
@@ -62,6 +64,7 @@ class Application(QObject):
         self._color_logic.SetMRMLScene(scene)
         self._layouts = views.LayoutManager(scene, self._logic)
         scene.AddObserver(scene.NodeAddedEvent, _put_in_subject_hierarchy)
+        scene.AddObserver(scene.NodeAboutToBeRemovedEvent, _take_out_of_subject_hierarchy)
         scene.AddObserver(scene.EndCloseEvent, lambda *_: self._layouts.setLayout(self._layouts.layout))
         scene.GetSubjectHierarchyNode()
 
@@ -105,12 +108,20 @@ class Application(QObject):
         self._qapplication.restoreOverrideCursor()
 
 
-def _put_in_subject_hierarchy(scene: Any, event: str) -> None:
-    """Slicer's subject hierarchy plugins give every displayable node an item as soon as it is added."""
+@calldata_type(VTK_OBJECT)
+def _put_in_subject_hierarchy(scene: Any, event: str, node: Any) -> None:
+    """Slicer's subject hierarchy plugins give every displayable node an item as soon as it is added ..."""
+    if node.GetHideFromEditors() or node.IsA("vtkMRMLAbstractViewNode"):
+        return
     hierarchy = scene.GetSubjectHierarchyNode()
-    for index in range(scene.GetNumberOfNodes()):
-        node = scene.GetNthNode(index)
-        if node.GetHideFromEditors() or node.IsA("vtkMRMLAbstractViewNode"):
-            continue
-        if node.IsA("vtkMRMLDisplayableNode") and not hierarchy.GetItemByDataNode(node):
-            hierarchy.CreateItem(hierarchy.GetSceneItemID(), node)
+    if node.IsA("vtkMRMLDisplayableNode") and not hierarchy.GetItemByDataNode(node):
+        hierarchy.CreateItem(hierarchy.GetSceneItemID(), node)
+
+
+@calldata_type(VTK_OBJECT)
+def _take_out_of_subject_hierarchy(scene: Any, event: str, node: Any) -> None:
+    """... and take it away with the node."""
+    hierarchy = scene.GetSubjectHierarchyNode()
+    item = hierarchy.GetItemByDataNode(node) if node.IsA("vtkMRMLDisplayableNode") else 0
+    if item and not scene.IsClosing():
+        hierarchy.RemoveItem(item, False, False)
