@@ -107,7 +107,7 @@ def rigid_motion(fixed: Stack, moving: Stack, context: Context) -> np.ndarray:
     try:
         before = method.MetricEvaluate(fixed_image, moving_image)
         method.Execute(fixed_image, moving_image)
-        after = method.GetMetricValue()
+        after = method.MetricEvaluate(fixed_image, moving_image)
     except RuntimeError:
         before, after = 0.0, 1.0
     context.check()

@@ -22,6 +22,7 @@ from mrinr.registration import align
 from mrinr.superres import auto
 from mrinr.superres.cubic import interpolate
 from mrinr.superres.estimate import fitting_grid
+from mrinr.superres.gain import relative_gain
 from mrinr.superres.grid import check_overlap
 from mrinr.superres.methods import solver
 from mrinr.superres.problem import Observation, Problem, Solution, observe
@@ -64,13 +65,14 @@ def run(stacks: list[Stack], options: Options, context: Context) -> Reconstructi
     check_overlap(stacks, grid)
     mask = None if options.mask is None else mask_on(options.mask, grid)
     scales = subject_scales(stacks)
+    gains = relative_gains(stacks)
     profile = options.profile
-    problem = build(stacks, scales, grid, profile, device, options.seed)
+    problem = build(stacks, gains, scales, grid, profile, device, options.seed)
     if options.method == "auto":
         choice = auto.choose(problem, context.stage(0.08, 0.25), profile, options.settings)
     else:
         choice = auto.fixed(problem, context.stage(0.08, 0.25), options.method, profile, options.settings)
-    problem = build(stacks, scales, grid, choice.profile, device, options.seed)
+    problem = build(stacks, gains, scales, grid, choice.profile, device, options.seed)
     if context.wants_preview:
         problem.on_show = previewer(problem, scales, context)
     solution = solver(choice.method)(problem, context.stage(0.25, 0.97), **choice.settings)
@@ -130,15 +132,34 @@ def subject_scales(stacks: list[Stack]) -> dict[str, Scale]:
     return scales
 
 
+def relative_gains(stacks: list[Stack]) -> list[np.ndarray | None]:
+    """For each stack, what multiplies it to the intensities of its contrast's first; None for the first."""
+    first: dict[str, Stack] = {}
+    gains: list[np.ndarray | None] = []
+    for stack in stacks:
+        reference = first.setdefault(stack.contrast, stack)
+        gains.append(None if reference is stack else relative_gain(reference, stack))
+    return gains
+
+
 def build(
-    stacks: list[Stack], scales: dict[str, Scale], grid: Grid, profile: str, device: torch.device, seed: int
+    stacks: list[Stack],
+    gains: list[np.ndarray | None],
+    scales: dict[str, Scale],
+    grid: Grid,
+    profile: str,
+    device: torch.device,
+    seed: int,
 ) -> Problem:
     """The problem with each stack's own profile, or `profile` ('auto' is box) where it names none."""
     observations = []
-    for stack in stacks:
+    for stack, gain in zip(stacks, gains, strict=True):
         own = stack.profile if stack.profile != "auto" else ("box" if profile == "auto" else profile)
         values = torch.from_numpy(scales[stack.contrast].apply(stack.volume.voxels))
-        observations.append(observe(stack, values, grid, own, device))
+        field = None if gain is None else torch.from_numpy(gain)
+        observation = observe(stack, values if field is None else values * field, grid, own, device)
+        observation.gain = None if field is None else field.to(device)
+        observations.append(observation)
     return Problem(grid, observations, device, seed)
 
 
@@ -176,8 +197,10 @@ def finish(
         seen = torch.zeros_like(residual)
         per_stack = []
         for o in observations:
-            again = o.operator.forward(x)
-            difference = (again - o.values * scale.unit).abs() * o.weight
+            again, acquired = o.operator.forward(x), o.values * scale.unit
+            if o.gain is not None:
+                again, acquired = again / o.gain, acquired / o.gain
+            difference = (again - acquired).abs() * o.weight
             spread = o.operator.adjoint(o.weight)
             residual += o.operator.adjoint(difference)
             seen += spread

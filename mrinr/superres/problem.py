@@ -18,7 +18,8 @@ from mrinr.volume import Stack
 class Observation:
     """One stack as the methods see it.
 
-    values : (stack shape) scaled intensities
+    values : (stack shape) scaled intensities, with the gain of the contrast's first stack
+    gain : (stack shape) or None for 1: what the acquired intensities were multiplied by for that
     operator : target grid -> stack
     weight : (stack shape) 1 where a voxel counts, 0 where it is outside the target or hidden
     """
@@ -28,6 +29,7 @@ class Observation:
     values: Tensor
     operator: Acquisition
     weight: Tensor
+    gain: Tensor | None = None
 
     @property
     def slice_axis(self) -> int:

@@ -2,11 +2,11 @@
 
 Minimises, over all contrasts c at once,
 
-    1/2 sum_s w |A_s x_c(s) - y_s / g_s|^2 + weight * sum_voxels sqrt(sum_c |grad x_c|^2 + eps^2)
+    1/2 sum_s w |A_s x_c(s) - y_s|^2 + weight * sum_voxels sqrt(sum_c |grad x_c|^2 + eps^2)
     (+ 1/2 anchor * sum_c |x_c - z_c|^2 when a prediction z is given)
 
 by iteratively reweighted least squares with conjugate gradients inside. A_s is the acquisition operator,
-g_s a gain for each stack after the first of its contrast. An edge in one contrast makes the same edge
+y_s already has the gain of the contrast's first stack (`gain`). An edge in one contrast makes the same edge
 cheaper in the others (vectorial total variation: Sapiro and Ringach 1996; for contrasts: Ehrhardt and
 Betcke 2016).
 """
@@ -69,14 +69,6 @@ def add_smoothness(out: Tensor, x: Tensor, edges: Tensor, scale: list[float], we
     return out
 
 
-def update_gains(observations: list[Observation], x: Tensor, gains: list[float]) -> None:
-    """Least-squares gain of each stack after the first against the current volume; between 1/2 and 2."""
-    for n, o in enumerate(observations[1:], start=1):
-        predicted = o.operator.forward(x) * o.weight
-        ratio = torch.dot(predicted.flatten(), o.values.flatten()) / (predicted**2).sum().clamp_min(1e-12)
-        gains[n] = float(ratio.clamp(0.5, 2.0))
-
-
 def _system(
     context: Context,
     observations: list[Observation],
@@ -111,20 +103,18 @@ def solve(
     scale = [float(spacing.min() / s) for s in spacing]
     start = start or cubic.solve(problem, context).volumes
     x = {c: start[c].clone() for c in contrasts}
-    gains = {c: [1.0] * len(problem.of(c)) for c in contrasts}
     for iteration in range(outer):
         edges = edge_weights(list(x.values()), scale, EPSILON)
         for n, contrast in enumerate(contrasts):
             context.progress((iteration + n / len(contrasts)) / outer, f"Reconstructing {contrast}")
             observations = problem.of(contrast)
-            update_gains(observations, x[contrast], gains[contrast])
             b = torch.zeros(problem.grid.shape, device=problem.device)
-            for o, gain in zip(observations, gains[contrast], strict=True):
-                b += o.operator.adjoint(o.values * o.weight / gain)
+            for o in observations:
+                b += o.operator.adjoint(o.values * o.weight)
             if prediction is not None:
                 b.add_(prediction[contrast], alpha=pull)
 
             system = partial(_system, context, observations, edges, scale, weight, pull)
             x[contrast] = conjugate_gradient(system, b, x[contrast], inner)
         problem.show(x)
-    return Solution(x, notes={"gains": gains, "weight": weight})
+    return Solution(x, notes={"weight": weight})
