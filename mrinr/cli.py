@@ -84,6 +84,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as done:  # --help, --version
         return int(done.code or 0)
     except (KeyboardInterrupt, Cancelled):
+        # CPython notes an interrupt that passed through exec() (imports do) and would exit by the signal
+        # although it was handled; evaluating anything clears that note.
+        eval("0")
         return _stop(progress, "cancelled, nothing was written", 130)
     except InputError as error:
         return _stop(progress, str(error), 2)
