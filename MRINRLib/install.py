@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+from collections.abc import Mapping
 
 from slicer.i18n import tr as _
 
@@ -24,16 +25,17 @@ def ready() -> bool:
     return not _missingSmall() and hasTorch()
 
 
-def _missingSmall() -> list[str]:
-    return [requirement for module, requirement in SMALL.items() if importlib.util.find_spec(module) is None]
+def _missingSmall(needed: Mapping[str, str] = SMALL) -> list[str]:
+    return [requirement for module, requirement in needed.items() if importlib.util.find_spec(module) is None]
 
 
-def ensure(requester: str) -> None:
+def ensure(requester: str, small: Mapping[str, str] = SMALL) -> None:
     """Install what is missing, after asking. Raises InputError with what to do when that did not work.
 
     requester : the module's name, shown in the question
+    small : requirements by the module that they bring; PyTorch is always needed
     """
-    missing = _missingSmall()
+    missing = _missingSmall(small)
     if missing:
         _installSmall(missing, requester)
     if not hasTorch():

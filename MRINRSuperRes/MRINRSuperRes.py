@@ -28,7 +28,7 @@ if importlib.util.find_spec("MRINRLib") is None:
 from mrinr.errors import InputError
 from mrinr.superres import METHODS
 from mrinr.superres.estimate import Estimate, affordable_bytes, estimate
-from MRINRLib import engine, install, nodes, roi, study, views
+from MRINRLib import engine, install, nodes, roi, sample_data, study, views
 from MRINRLib.device_line import DeviceLine
 from MRINRLib.results_section import ResultsSection, inScene
 from MRINRLib.stacks_table import StacksTable
@@ -56,6 +56,11 @@ class MRINRSuperRes(ScriptedLoadableModule):
             "representations of McGinnis et al. (2023). Results are computed, not acquired: they are not for "
             "diagnosis."
         )
+        slicer.app.connect("startupCompleted()", self.registerSampleData)
+
+    def registerSampleData(self) -> None:
+        """Called when Slicer has started."""
+        sample_data.register(self.resourcePath("Icons/MRINRSuperRes.png"))
 
 
 @parameterNodeWrapper

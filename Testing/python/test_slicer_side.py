@@ -210,3 +210,19 @@ def test_a_handler_that_runs_an_event_loop_keeps_the_order_of_events():
     engine.shared().wait(job)
     assert seen[0] == "started" and seen[-1] == "result" and seen.count("result") == 1
     engine.closeShared()
+
+
+def test_sample_data_are_simulated_and_fill_the_study():
+    import SampleData
+
+    slicer.loadModule(ROOT / "MRINRSuperRes" / "MRINRSuperRes.py")
+    source = SampleData.SampleDataLogic.registered["MRINR"][-1]
+    nodes = source["customDownloader"](source)
+    assert [node.GetName() for node in nodes] == ["T1 axial (simulated)", "T2 coronal (simulated)"]
+    assert filled() == [
+        ("T1 axial (simulated)", "T1", "axial", 4.0),
+        ("T2 coronal (simulated)", "T2", "coronal", 4.0),
+    ]
+    from MRINRLib import engine
+
+    engine.closeShared()

@@ -1,0 +1,80 @@
+"""Sample data: made on this computer by the simulator, so that nothing is downloaded."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import slicer
+from slicer.i18n import tr as _
+
+from mrinr.engine import EngineError, Event
+from mrinr.errors import InputError
+from MRINRLib import engine, install, nodes, sample_task
+
+CATEGORY = "MRINR"
+SAMPLE = "MRINRThickSlices"
+NAME_SUFFIX = " (simulated)"
+
+
+def register(thumbnail: str) -> None:
+    """Add the sample to Slicer's Sample Data module; does nothing where that module is missing."""
+    try:
+        import SampleData
+    except ModuleNotFoundError:
+        return
+    SampleData.SampleDataLogic.registerCustomSampleDataCategory(CATEGORY, title=_("MRINR"))
+    SampleData.SampleDataLogic.registerCustomSampleDataSource(
+        category=CATEGORY,
+        sampleName=SAMPLE,
+        uris="",
+        fileNames="",
+        nodeNames="",
+        thumbnailFileName=thumbnail,
+        customDownloader=_onClicked,
+    )
+
+
+def _onClicked(source: Any) -> list[Any]:
+    try:
+        return load()
+    except (InputError, EngineError) as error:
+        slicer.util.errorDisplay(str(error))
+        return []
+
+
+def load() -> list[Any]:
+    """Simulate the sample, add it to the scene and show it; returns the volume nodes.
+
+    Raises InputError or EngineError with one sentence.
+    """
+    install.ensure("MRINR", {**install.SMALL, "nibabel": "nibabel>=5.2"})
+    last: list[Event] = []
+
+    def onEvent(event: Event) -> None:
+        if event.kind == "progress":
+            slicer.util.showStatusMessage(event.data["text"], 1000)
+        last[:] = [event]
+
+    engine.shared().wait(engine.shared().submit(sample_task.TASK, {}, {}, onEvent))
+    event = last[0]
+    if event.kind == "failed":
+        logging.error("MRINR sample data: %s", event.data["details"])
+        raise (InputError if event.data["input"] else EngineError)(event.data["text"])
+    found = [_node(volume, name) for name, volume in event.volumes.items()]
+    if found:
+        slicer.util.setSliceViewerLayers(background=found[0], foreground=None, label=None, fit=True)
+    return found
+
+
+def _node(volume: Any, name: str) -> Any:
+    node = slicer.mrmlScene.AddNewNodeByClass(
+        "vtkMRMLScalarVolumeNode", slicer.mrmlScene.GenerateUniqueName(name + NAME_SUFFIX)
+    )
+    nodes.updateNode(node, volume)
+    node.CreateDefaultDisplayNodes()
+    high = float(np.percentile(volume.voxels, 99.8))
+    node.GetDisplayNode().SetAutoWindowLevel(False)
+    node.GetDisplayNode().SetWindowLevel(high, high / 2)
+    return node
