@@ -130,16 +130,16 @@ def test_slices_lie_where_their_header_says(seed, profile):
         assert np.abs(seen - ramp(where))[inside].max() < 0.01
 
 
+@pytest.mark.parametrize("shift", np.arange(0, 2, 0.25))
 @pytest.mark.parametrize("degrees", [0, 20])
-def test_a_slice_counts_when_half_of_its_thickness_is_inside(degrees):
+def test_a_slice_counts_when_half_of_its_thickness_is_inside(degrees, shift):
     target = grid((20, 20, 20))
-    stack = grid((9, 9, 14), (1.0, 1.0, 2.0), tilt(degrees), (0.3, 0.1, 1.4))
+    stack = grid((9, 9, 14), (1.0, 1.0, 2.0), tilt(degrees), (0.3, 0.1, shift))
     operator = Acquisition(target, stack, 2, 5.0, "box")
     centres = stack.world(np.moveaxis(np.indices(stack.shape), 0, -1))
-    steps = (np.arange(500) + 0.5) / 500 * 5 - 2.5
+    steps = (np.arange(200) + 0.5) / 200 * 5 - 2.5
     inside = np.mean([target.contains(centres + s * stack.directions[:, 2]) for s in steps], axis=0)
-    clear = (inside < 0.35) | (inside > 0.65)
-    assert (inside < 0.35).any() and ((inside > 0.65) & (inside < 0.99)).any()
+    clear = np.abs(inside - 0.5) > 0.11  # the oblique operator looks at five points of the profile
     np.testing.assert_array_equal(operator.weight.numpy()[clear], inside[clear] > 0.5)
 
 
@@ -190,7 +190,7 @@ def test_slices_of_waves_are_their_integrals(profile, degrees, thickness, spacin
 def test_voxels_coarser_in_plane_than_the_target_average_in_plane_too(degrees):
     waves = slanted_waves()
     target = grid((44, 44, 44))
-    stack = grid((8, 8, 6), (3.0, 3.0, 4.0), tilt(degrees), (0.2, 0.3, -0.4))
+    stack = grid((8, 14, 6), (3.5, 1.5, 4.0), tilt(degrees), (0.2, 0.3, -0.4))
     seen = Acquisition(target, stack, 2, 4.0).forward(torch.from_numpy(waves.image(target))).numpy()
     exact = waves.image(stack, thickness=4.0, in_plane=True)
     inside = well_inside(target, stack, 6)
