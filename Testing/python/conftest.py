@@ -1,4 +1,4 @@
-"""Fixtures shared by the tests."""
+"""How the tests run, and fixtures that they share."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+
+# One thread that does not spin: two cores may be all there is, and workers run beside the tests. torch reads
+# this when it is imported.
+os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE", KMP_BLOCKTIME="0")
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("slicer", reason="slicer-core is not installed")
-pytest.importorskip("PySide6", reason="PySide6 is not installed")
+for needed in ("slicer", "PySide6.QtWidgets", "PySide6.QtUiTools"):  # also skipped without a system library
+    pytest.importorskip(needed, exc_type=ImportError)
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [path for path in (str(ROOT), str(ROOT / "Testing")) if path not in sys.path]
