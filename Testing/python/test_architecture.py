@@ -19,8 +19,8 @@ MISSING = ["torch", "SimpleITK", "nibabel", "safetensors", "psutil", "monai", "s
 FOUNDATION = {
     f"mrinr.{name}"
     for name in (
-        "acquisition", "context", "contrasts", "degrade", "errors", "files", "formats", "geometry", "intensity",
-        "itk", "metrics", "pictures", "provenance", "registration", "resources", "volume",
+        "acquisition", "context", "contrasts", "degrade", "errors", "files", "formats", "geometry",
+        "intensity", "itk", "metrics", "pictures", "provenance", "registration", "resources", "volume",
     )
 } | {"mrinr"}  # fmt: skip
 # package: what it may import besides itself and the foundation
@@ -38,7 +38,7 @@ ABOVE = {
     "mrinr.__main__": {"mrinr.cli"},
     "MRINRLib": {"mrinr.superres", "mrinr.simulation", "mrinr.engine"},
 }  # fmt: skip
-# These know the methods; everything else in superres is a method or shared by methods and knows none of these.
+# These know the methods; everything else in superres is a method or shared by methods and knows none of them.
 CONDUCTORS = {
     f"mrinr.superres.{name}" for name in ("auto", "estimate", "methods", "pipeline", "result", "task")
 } | {"mrinr.superres"}
