@@ -23,7 +23,7 @@ def stamp(
     attributes = {
         "kind": kind,
         "method": method,
-        "parameters": json.dumps(parameters, sort_keys=True),
+        "parameters": json.dumps(dict(parameters), sort_keys=True),
         "version": mrinr.__version__,
         "sourceIDs": " ".join(source.GetID() for source in sources),
         "sourceNames": json.dumps([source.GetName() for source in sources], ensure_ascii=False),
@@ -34,6 +34,11 @@ def stamp(
             node.SetAttribute(PREFIX + name, text)
     for source in sources:  # IDs in text do not follow when a scene is merged into another; references do
         node.AddNodeReferenceID(PREFIX + "source", source.GetID())
+
+
+def parameters(node: Any) -> dict[str, Any]:
+    """The parameters that `stamp` wrote; empty for a node that is not ours."""
+    return json.loads(node.GetAttribute(PREFIX + "parameters") or "{}")
 
 
 def isOurs(node: Any) -> bool:

@@ -51,9 +51,11 @@ class ResultsSection:
         if result is None:
             return
         self._ui.selfCheckLabel.text = result.GetAttribute(provenance.PREFIX + "selfCheck") or ""
-        reason = result.GetAttribute(provenance.PREFIX + "reason") or ""
         method = result.GetAttribute(provenance.PREFIX + "method") or ""
-        self._ui.reasonLabel.text = _("Method: {method} ({reason})").format(method=method, reason=reason)
+        chosen = provenance.parameters(result).get("method") == "auto"
+        text = _("Method: {method}, chosen by predicting hidden slices") if chosen else _("Method: {method}")
+        self._ui.reasonLabel.text = text.format(method=method)
+        self._ui.reasonLabel.toolTip = result.GetAttribute(provenance.PREFIX + "reason") or ""
         self._ui.compareButton.enabled = self._ui.scannerButton.enabled = self._pair() is not None
 
     def _pair(self) -> tuple[Any, Any] | None:

@@ -24,14 +24,15 @@ class StacksTable:
         self._choices: list[Choice] = []
         table.setColumnCount(5)
         table.setHorizontalHeaderLabels(
-            [_("Volume"), _("Contrast"), _("Slices"), _("Thickness"), ""],
+            [_("Volume"), _("Contrast"), _("Slices"), _("Thick"), ""],
         )
         header = table.horizontalHeader()
         header.setSectionResizeMode(NODE, qt.QHeaderView.Stretch)
-        for column, width in ((CONTRAST, 76), (ORIENTATION, 86), (THICKNESS, 86), (REMOVE, 28)):
+        for column, width in ((CONTRAST, 64), (ORIENTATION, 82), (THICKNESS, 62), (REMOVE, 24)):
             header.setSectionResizeMode(column, qt.QHeaderView.Fixed)
             table.setColumnWidth(column, width)
         table.verticalHeader().setVisible(False)
+        table.setWordWrap(False)
 
     def currentRow(self) -> int:
         return self._table.currentRow()
@@ -77,6 +78,7 @@ class StacksTable:
         thickness.setDecimals(2)
         thickness.setRange(0.1, 50.0)
         thickness.setSuffix(_(" mm"))
+        thickness.setButtonSymbols(qt.QAbstractSpinBox.NoButtons)
         thickness.setKeyboardTracking(False)
         thickness.setValue(choice.thickness)
         thickness.setToolTip(_("Slice thickness; it may differ from the distance between slices."))

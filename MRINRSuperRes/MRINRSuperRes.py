@@ -299,7 +299,7 @@ class MRINRSuperResWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             lines.append(_("Expected: {estimate}").format(estimate=found.text))
             advice = self.logic.memoryAdvice(found)
             if advice and request.spacing == "auto" and request.like is None:
-                lines.append(_("A coarser spacing will be chosen: {advice}").format(advice=advice))
+                lines.append(_("{advice} Apply chooses a coarser one.").format(advice=advice))
             else:
                 why = advice
         except InputError as error:
@@ -472,7 +472,7 @@ class MRINRSuperResLogic(ScriptedLoadableModuleLogic):
         if found.bytes <= limit:
             return ""
         return _(
-            "this needs {needed:.0f} GB of memory and {limit:.0f} GB can be used; choose a coarser spacing "
+            "This needs {needed:.0f} GB of memory and {limit:.0f} GB can be used; choose a coarser spacing "
             "or a region of interest."
         ).format(needed=found.bytes / 1e9, limit=limit / 1e9)
 
