@@ -128,7 +128,7 @@ def test_a_fourth_dimension_of_one_is_dropped_and_a_longer_one_refused(tmp_path)
     nib.save(nib.Nifti1Image(np.ones((4, 4, 4, 1), np.float32), np.eye(4)), tmp_path / "one.nii.gz")
     nib.save(nib.Nifti1Image(np.ones((4, 4, 4, 3), np.float32), np.eye(4)), tmp_path / "three.nii.gz")
     assert read(tmp_path / "one.nii.gz").voxels.shape == (4, 4, 4)
-    with pytest.raises(InputError, match="one 3D volume"):
+    with pytest.raises(InputError, match="single 3D volume"):
         read(tmp_path / "three.nii.gz")
 
 
