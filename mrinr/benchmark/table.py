@@ -49,7 +49,8 @@ def compare(
         for m, entry in enumerate(entries):
             low, high = ((n + (m + k) / len(entries)) / len(heads) for k in (0, 1))
             context.progress(low, f"{entry.label} on {head.name}")
-            problem = build(stacks, scales, grid, "point", torch.device("cpu"), seed=0)
+            gains: list[np.ndarray | None] = [None] * len(stacks)  # cut from one volume
+            problem = build(stacks, gains, scales, grid, "point", torch.device("cpu"), seed=0)
             start = time.process_time()
             solution = solver(entry.method)(problem, context.stage(low, high), **entry.settings)
             seconds = time.process_time() - start
