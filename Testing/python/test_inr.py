@@ -185,7 +185,7 @@ def test_points_around_a_voxel_average_to_the_integral_over_its_profile(profile)
 
 def test_published_sizes():
     assert sum(p.numel() for p in SplitHead(2, 512, 0.036, 1024, 5).parameters()) == 5_774_338
-    assert sum(p.numel() for p in SplitHead(2, 512, 0.036, 256, 5).parameters()) == 460_546
+    assert sum(p.numel() for p in irem.Irem(1, 256, 1 / 98, 256).parameters()) == 1_324_801
     assert FourierFeatures(256, 1.0)(torch.zeros(2, 3)).shape == (2, 256)
 
 

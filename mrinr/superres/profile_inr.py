@@ -1,6 +1,6 @@
 """An implicit neural representation trained through the slice profile, then made consistent with the data.
 
-A split-head network (McGinnis 2023) of a twelfth of the published size. Each training item is an acquired
+A split-head network (McGinnis 2023) of a tenth of the published size. Each training item is an acquired
 voxel, and its prediction is the mean of the network over points drawn from the voxel's slice profile, anew
 at every step and stratified through plane: an unbiased estimate of what the scanner integrated. The weights
 kept are a running average over the second half of the fit.
@@ -24,8 +24,8 @@ from mrinr.superres.inr import SplitHead
 from mrinr.superres.inr_fit import Recipe, represent
 from mrinr.superres.problem import Problem, Solution
 
-FEATURES, WIDTH, LAYERS = 512, 256, 5
-BANDWIDTH = 0.036
+FEATURES, WIDTH, LAYERS = 512, 256, 7
+BANDWIDTH = 0.03
 EPOCHS, LEARNING_RATE, BATCH, POINTS = 20, 2e-3, 1000, 4
 AVERAGE = 0.02
 WARM_UP = 0.05  # of all epochs
