@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -154,34 +155,53 @@ def test_a_missing_pytorch_extension_is_explained(monkeypatch):
         install.ensure("MRINRSuperRes")
 
 
-def test_the_module_loads_where_torch_simpleitk_and_nibabel_are_missing():
-    script = f"""
-        import sys
-        sys.path[:0] = [{str(ROOT / "Testing")!r}]
-        for name in ("torch", "SimpleITK", "nibabel", "psutil", "safetensors"):
-            sys.modules[name] = None
-        from host import start
-        slicer = start()
-        slicer.loadModule({str(ROOT / "MRINRSuperRes" / "MRINRSuperRes.py")!r})
-        panel = slicer.util.getModuleWidget("MRINRSuperRes")
-        panel.enter()
-        assert panel.ui.deviceLabel.text, "the panel says something about the device"
-    """
+def run_in_a_fresh_slicer(script: str, first: str = "") -> None:
+    """Run `script` with `slicer` and `panel`, without PYTHONPATH: the module finds its packages by itself."""
+    lines = f"""
+import sys
+sys.path[:0] = [{str(ROOT / "Testing")!r}]
+{first}
+from host import start
+slicer = start()
+slicer.loadModule({str(ROOT / "MRINRSuperRes" / "MRINRSuperRes.py")!r})
+panel = slicer.util.getModuleWidget("MRINRSuperRes")
+panel.parent.enter()
+{textwrap.dedent(script)}
+"""
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
+        [sys.executable, "-c", lines],
         cwd=ROOT.parent,
-        env=clean_environment(),
+        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
 
 
-def clean_environment() -> dict[str, str]:
-    """Without PYTHONPATH: the module file finds its packages by itself, as in a checkout."""
-    import os
+def test_the_module_loads_where_torch_simpleitk_and_nibabel_are_missing():
+    run_in_a_fresh_slicer(
+        """
+        assert "PyTorch is not installed" in panel.ui.deviceLabel.text
+        panel.ui.applyButton.enabled = True
+        panel.ui.applyButton.click()
+        assert "install the extension 'PyTorch'" in panel.ui.messageLabel.text
+        """,
+        first="for name in ('torch', 'SimpleITK', 'nibabel', 'safetensors'): sys.modules[name] = None",
+    )
 
-    return {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+
+def test_reloading_the_module_loads_the_shared_packages_anew():
+    run_in_a_fresh_slicer(
+        """
+        old = sys.modules["MRINRLib.study"]
+        panel.onReload()
+        fresh = slicer.util.getModuleWidget("MRINRSuperRes")
+        assert fresh is not panel and sys.modules["MRINRLib.study"] is not old
+        fresh.enter()
+        fresh.ui.fillButton.click()
+        assert fresh.ui.messageLabel.text
+        """
+    )
 
 
 def test_a_duplicate_name_is_no_duplicate_stack():
