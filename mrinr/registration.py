@@ -27,11 +27,10 @@ def align(stacks: list[Stack], context: Context) -> tuple[list[Stack], list[np.n
     for n, stack in enumerate(stacks[1:]):
         context.progress(n / max(len(stacks) - 1, 1), f"Aligning {stack.volume.name}")
         motion = rigid_motion(stacks[0], stack, context)
-        size = displacement(motion, stack.volume)
-        voxel = float(stacks[0].volume.spacing.min())
-        if size < max(WARN_ABOVE * voxel, TRUST_HEADER_BELOW * float(stack.thickness or 0)):
+        if _within_error(motion, stacks[0], stack):
             motion = np.eye(4)
         else:
+            size = displacement(motion, stack.volume)
             context.warn(
                 f"{stack.volume.name} was moved by {size:.1f} mm ({rotation_degrees(motion):.1f} degrees) to "
                 f"match {stacks[0].volume.name}; look at it, or turn alignment off if the headers are right."
@@ -43,6 +42,13 @@ def align(stacks: list[Stack], context: Context) -> tuple[list[Stack], list[np.n
 
 def _moved(stack: Stack, motion: np.ndarray) -> Stack:
     return Stack(stack.volume.moved(motion), stack.contrast, stack.slice_axis, stack.thickness, stack.profile)
+
+
+def _within_error(motion: np.ndarray, fixed: Stack, moving: Stack) -> bool:
+    """True when the motion is so small that the header is the better guess."""
+    voxel = float(fixed.volume.spacing.min())
+    limit = max(WARN_ABOVE * voxel, TRUST_HEADER_BELOW * float(moving.thickness or 0))
+    return displacement(motion, moving.volume) < limit
 
 
 def displacement(motion: np.ndarray, volume: Volume) -> float:
@@ -95,7 +101,6 @@ def rigid_motion(fixed: Stack, moving: Stack, context: Context) -> np.ndarray:
     method.SetSmoothingSigmasPerLevel([4, 2, 0])
     method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
     method.SetInitialTransform(start, inPlace=True)
-    method.SetNumberOfThreads(1)  # the sum over threads would depend on their number
 
     def stop_when_cancelled() -> None:
         try:
@@ -104,20 +109,25 @@ def rigid_motion(fixed: Stack, moving: Stack, context: Context) -> np.ndarray:
             method.StopRegistration()
 
     method.AddCommand(sitk.sitkIterationEvent, stop_when_cancelled)
+    threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)  # sums over threads differ from run to run
     try:
         before = method.MetricEvaluate(fixed_image, moving_image)
         method.Execute(fixed_image, moving_image)
         after = method.MetricEvaluate(fixed_image, moving_image)
     except RuntimeError:
         before, after = 0.0, 1.0
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
     context.check()
     motion = _to_ras(start)
-    if after > before or displacement(motion, moving.volume) > LARGEST_MOTION:
+    if after <= before and displacement(motion, moving.volume) <= LARGEST_MOTION:
+        return motion
+    if not _within_error(motion, fixed, moving):  # else the header was as good as it gets
         context.warn(
             f"{moving.volume.name} could not be aligned with {fixed.volume.name}; its header is trusted."
         )
-        return np.eye(4)
-    return motion
+    return np.eye(4)
 
 
 def _to_ras(transform: Any) -> np.ndarray:
