@@ -165,9 +165,8 @@ class MRINRSuperResWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._showRunning(False)
 
     def cleanup(self) -> None:
-        """Called when the application closes and the module widget is destroyed."""
+        """Called when the application closes, when the widgets may be gone already, and before a reload."""
         self._stopJob()
-        self.setParameterNode(None)
         self.removeObservers()
 
     def enter(self) -> None:
@@ -182,6 +181,7 @@ class MRINRSuperResWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onReload(self) -> None:
         """Called by the developer's Reload button: the shared packages are loaded anew, too."""
         self._stopJob()
+        self.setParameterNode(None)
         engine.closeShared()
         for name in [name for name in sys.modules if name.split(".")[0] in ("mrinr", "MRINRLib")]:
             del sys.modules[name]
@@ -190,6 +190,7 @@ class MRINRSuperResWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onSceneStartClose(self, caller=None, event=None) -> None:
         """Called just before the scene is closed."""
         self._stopJob()
+        self._showRunning(False)
         self._results.closeComparison()
         self.setParameterNode(None)
 
@@ -325,11 +326,11 @@ class MRINRSuperResWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             install.ensure("MRINRSuperRes")
             request = requestFrom(self._parameterNode)
             self._preview = views.Preview(request.stacks[0].node) if self._parameterNode.preview else None
-            self._job = self.logic.startRequest(
+            job = self._job = self.logic.startRequest(
                 request,
                 onProgress=self._onProgress,
                 onPreview=self._preview.show if self._preview is not None else None,
-                onFinished=self._onFinished,
+                onFinished=lambda results: self._onFinished(job, results),
             )
         except InputError as error:
             self._say(str(error), error=True)
@@ -343,13 +344,13 @@ class MRINRSuperResWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             left = "" if secondsLeft is None else _(", about {time} left").format(time=duration(secondsLeft))
             self.ui.progressLabel.text = text + left
 
-    def _onFinished(self, results: list) -> None:
+    def _onFinished(self, job: SuperResJob, results: list) -> None:
         """Called once for each job, however it ended."""
-        job, self._job = self._job, None
+        if job is not self._job:  # stopped by us, when the scene closed or the module went
+            return
+        self._job = None
         self._endPreview()
         self._showRunning(False)
-        if job is None:  # stopped by us, while the scene closes or the module goes
-            return
         if job.error is not None:
             logging.error("MRINRSuperRes: %s\n%s", job.error, getattr(job.error, "details", ""))
             self._say(str(job.error), error=True)
@@ -370,7 +371,6 @@ class MRINRSuperResWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if job is not None:
             job.cancel()
         self._endPreview()
-        self._showRunning(False)
 
     def _endPreview(self) -> None:
         if self._preview is not None:
@@ -507,6 +507,8 @@ class MRINRSuperResTest(ScriptedLoadableModuleTest):
         return node
 
     def test_ReconstructsTwoStacks(self):
+        if not install.ready():
+            self.skipTest("PyTorch is not installed")
         self.delayDisplay("Reconstruct two stacks of one contrast")
         stacks = [self.phantom(2, "T1 axial"), self.phantom(1, "T1 coronal")]
         results = MRINRSuperResLogic().reconstruct(stacks, method="tv", register="off")

@@ -299,6 +299,11 @@ def test_closing_the_scene_stops_the_job(panel):
     slicer.mrmlScene.Clear()
     assert is_idle(panel) and panel.ui.applyButton.text == "Apply"
     assert not panel.ui.applyButton.enabled
+    load_pair()  # while the first job is still being cancelled
+    panel.ui.fillButton.click()
+    apply(panel)
+    wait_until(lambda: is_idle(panel), "the result of the second job")
+    assert slicer.util.getNode("T1 axial SR") is not None
 
 
 def test_the_console_reconstructs_and_returns_nodes(module):
