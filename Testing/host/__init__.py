@@ -42,6 +42,5 @@ def start() -> ModuleType:
     slicer.app = app.Application(qapplication)
     slicer.app.newScene()
     scripted.install(slicer)
-    slicer.util.VTKObservationMixin  # noqa: B018  (the wheel has it; say so at the start if it ever has not)
     _started = slicer
     return slicer

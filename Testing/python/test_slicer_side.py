@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -155,7 +157,10 @@ def test_a_missing_pytorch_extension_is_explained(monkeypatch):
         install.ensure("MRINRSuperRes")
 
 
-def run_in_a_fresh_slicer(script: str, first: str = "") -> None:
+MODULE = ROOT / "MRINRSuperRes" / "MRINRSuperRes.py"
+
+
+def run_in_a_fresh_slicer(script: str, first: str = "", module: Path = MODULE) -> None:
     """Run `script` with `slicer` and `panel`, without PYTHONPATH: the module finds its packages by itself."""
     lines = f"""
 import sys
@@ -163,7 +168,7 @@ sys.path[:0] = [{str(ROOT / "Testing")!r}]
 {first}
 from host import start
 slicer = start()
-slicer.loadModule({str(ROOT / "MRINRSuperRes" / "MRINRSuperRes.py")!r})
+slicer.loadModule({str(module)!r})
 panel = slicer.util.getModuleWidget("MRINRSuperRes")
 panel.parent.enter()
 {textwrap.dedent(script)}
@@ -187,6 +192,25 @@ def test_the_module_loads_where_torch_simpleitk_and_nibabel_are_missing():
         assert "install the extension 'PyTorch'" in panel.ui.messageLabel.text
         """,
         first="for name in ('torch', 'SimpleITK', 'nibabel', 'safetensors'): sys.modules[name] = None",
+    )
+
+
+def test_it_works_as_installed_in_one_folder_whose_name_is_not_ascii(tmp_path):
+    folder = tmp_path / "Bibliothèque de Slicer" / "qt-scripted-modules"
+    ignore = shutil.ignore_patterns("__pycache__")
+    for package in ("mrinr", "MRINRLib"):
+        shutil.copytree(ROOT / package, folder / package, ignore=ignore)
+    shutil.copytree(ROOT / "MRINRSuperRes" / "Resources", folder / "Resources")
+    shutil.copy(MODULE, folder)
+    run_in_a_fresh_slicer(
+        f"""
+        import MRINRLib, mrinr
+        assert mrinr.__file__.startswith({str(folder)!r}) and MRINRLib.__file__.startswith({str(folder)!r})
+        stack = sys.modules["MRINRSuperRes"].MRINRSuperResTest().phantom(2, "T1 axial")
+        found = panel.logic.reconstruct([stack], method="cubic")
+        assert [node.GetName() for node in found] == ["T1 axial SR"]
+        """,
+        module=folder / "MRINRSuperRes.py",
     )
 
 
