@@ -1,4 +1,3 @@
-# ruff: noqa: N802, N815  (names are Slicer's)
 """`slicer.app`, `slicer.modules` and the scene with the logics that the application always runs."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# ruff: noqa: N801, N802, N815  (names are Slicer's)
+# ruff: noqa: N801  (names are Slicer's)
 """The module `ctk`: the few CTK widgets that our .ui files use."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# ruff: noqa: N801, N802  (names are Slicer's)
+# ruff: noqa: N801  (names are Slicer's)
 """Scripted modules: their base classes and what loads them."""
 
 from __future__ import annotations

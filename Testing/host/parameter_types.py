@@ -1,4 +1,3 @@
-# ruff: noqa: N802  (names are Slicer's)
 """How parameters are kept in a vtkMRMLScriptedModuleNode: in Slicer's own layout, readable by either."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: N802, N815  (names are Slicer's)
 """`slicer.parameterNodeWrapper`: typed parameters kept in a vtkMRMLScriptedModuleNode and bound to widgets.
 
 Numbers, text, booleans, nodes and lists of those; the widgets in `_connector`. Everything else raises.

@@ -1,4 +1,4 @@
-# ruff: noqa: N801, N802, N815  (names are Slicer's)
+# ruff: noqa: N801  (names are Slicer's)
 """qMRML widgets: containers that pass the scene on, and the node selector."""
 
 from __future__ import annotations

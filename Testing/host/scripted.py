@@ -1,4 +1,3 @@
-# ruff: noqa: N802  (names are Slicer's)
 """Slicer's Python packages that the wheel lacks: module classes, parameter nodes, i18n, packaging."""
 
 from __future__ import annotations

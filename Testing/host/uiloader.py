@@ -1,4 +1,3 @@
-# ruff: noqa: N802  (names are Slicer's)
 """QUiLoader that knows our Python versions of CTK and qMRML widgets, and MRML connections in .ui files."""
 
 from __future__ import annotations

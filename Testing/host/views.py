@@ -1,4 +1,3 @@
-# ruff: noqa: N802, N815  (names are Slicer's)
 """Layouts and slice views: real layout, slice and blend logics; pictures are written instead of shown."""
 
 from __future__ import annotations
