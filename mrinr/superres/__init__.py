@@ -55,7 +55,7 @@ def reconstruct(
     mask : where to judge the result (it never limits the reconstruction); estimated when None
     device : "auto", "cpu", "cuda" or "mps"
     roi : (R min, R max, A min, A max, S min, S max) in mm: reconstruct only this box
-    settings : the method's own settings (see its file), for example `weight=` for `tv`
+    settings : the method's own settings (see its file), for example `weight=` for `tv`; none for "auto"
 
     Returns
     -------

@@ -43,7 +43,7 @@ def candidates(problem: Problem) -> list[tuple[str, dict[str, Any]]]:
     return found
 
 
-def choose(problem: Problem, context: Context, profile: str, settings: dict[str, Any]) -> Choice:
+def choose(problem: Problem, context: Context, profile: str) -> Choice:
     """Run every candidate on a central block with hidden slices; the smallest error wins."""
     box = "box" if profile == "auto" else profile
     trial = hidden.hide(hidden.central_block(problem, box))
@@ -52,7 +52,7 @@ def choose(problem: Problem, context: Context, profile: str, settings: dict[str,
     if not floor:
         method = options[-1][0] if options[-1][0] == "guided" else "tv"
         reason = f"{method} fits the stacks; they have too few slices to hide one and compare"
-        return Choice(method, settings, box, reason, hidden.self_check({}, {}, 0))
+        return Choice(method, {}, box, reason, hidden.self_check({}, {}, 0))
     rows: list[dict[str, Any]] = [{"method": "cubic", "settings": {}, "profile": box, "error": floor}]
     for n, (method, own) in enumerate(options):
         context.progress(n / (len(options) + 2), f"Trying {method} on hidden slices")
@@ -67,8 +67,7 @@ def choose(problem: Problem, context: Context, profile: str, settings: dict[str,
             rows.append({**best, "profile": other, "error": again.errors(volumes)})
         best = min((r for r in rows if r["settings"] == best["settings"]), key=score)
     check = hidden.self_check(best["error"], floor, trial.count)
-    settings = {**best["settings"], **settings}
-    return Choice(best["method"], settings, best["profile"], _reason(best, rows), check, rows)
+    return Choice(best["method"], best["settings"], best["profile"], _reason(best, rows), check, rows)
 
 
 def fixed(problem: Problem, context: Context, method: str, profile: str, settings: dict[str, Any]) -> Choice:

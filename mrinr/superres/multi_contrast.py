@@ -46,24 +46,9 @@ class Vanilla(Representation):
         self.heads = nn.ModuleList([nn.Linear(width, contrasts)])
 
 
-def solve_split_head(problem: Problem, context: Context, **settings: float) -> Solution:
-    """The proposed network; settings as in `_solve`."""
-    return _solve(SplitHead, [problem.contrasts], problem, context, **settings)  # type: ignore[arg-type]
-
-
-def solve_vanilla(problem: Problem, context: Context, **settings: float) -> Solution:
-    """One network with an output for each contrast; settings as in `_solve`."""
-    return _solve(Vanilla, [problem.contrasts], problem, context, **settings)  # type: ignore[arg-type]
-
-
-def solve_single(problem: Problem, context: Context, **settings: float) -> Solution:
-    """One network for each contrast, which therefore never stops early; settings as in `_solve`."""
-    return _solve(Vanilla, [[c] for c in problem.contrasts], problem, context, **settings)  # type: ignore[arg-type]
-
-
 def _solve(
     network: type[Vanilla] | type[SplitHead],
-    groups: list[list[str]],
+    apart: bool,
     problem: Problem,
     context: Context,
     epochs: int = EPOCHS,
@@ -74,10 +59,11 @@ def _solve(
     width: int = WIDTH,
     early_stop: bool = True,
 ) -> Solution:
-    """Fit one `network` for each group of contrasts.
+    """Fit one `network` for all contrasts, or one for each.
 
     Parameters
     ----------
+    apart : one for each contrast, which therefore never stops early
     epochs : at most this many; the cosine schedule ends there
     features : Fourier features (half of them cosines); width : of the shared layers, heads have half of it
     bandwidth : standard deviation of the features' frequencies in cycles/mm
@@ -89,4 +75,10 @@ def _solve(
 
     recipe = Recipe(epochs, learning_rate, batch, cosine, early_stop=early_stop)
     factory = partial(network, features=features, bandwidth=bandwidth, width=width, layers=LAYERS)
+    groups = [[c] for c in problem.contrasts] if apart else [problem.contrasts]
     return represent(problem, context, factory, recipe, groups)
+
+
+solve_split_head = partial(_solve, SplitHead, False)
+solve_vanilla = partial(_solve, Vanilla, False)
+solve_single = partial(_solve, Vanilla, True)

@@ -24,7 +24,7 @@ from mrinr.superres.cubic import interpolate
 from mrinr.superres.estimate import fitting_grid
 from mrinr.superres.gain import relative_gain
 from mrinr.superres.grid import check_overlap
-from mrinr.superres.methods import solver
+from mrinr.superres.methods import check_settings, solver
 from mrinr.superres.problem import Observation, Problem, Solution, observe
 from mrinr.superres.result import Reconstruction
 from mrinr.volume import Stack, Volume, check_image
@@ -69,7 +69,7 @@ def run(stacks: list[Stack], options: Options, context: Context) -> Reconstructi
     profile = options.profile
     problem = build(stacks, gains, scales, grid, profile, device, options.seed)
     if options.method == "auto":
-        choice = auto.choose(problem, context.stage(0.08, 0.25), profile, options.settings)
+        choice = auto.choose(problem, context.stage(0.08, 0.25), profile)
     else:
         choice = auto.fixed(problem, context.stage(0.08, 0.25), options.method, profile, options.settings)
     problem = build(stacks, gains, scales, grid, choice.profile, device, options.seed)
@@ -114,7 +114,7 @@ def check(stacks: list[Stack], options: Options) -> None:
         raise InputError(f"{twice} was given twice; name every stack once.")
     for stack in stacks:
         check_image(stack.volume)
-    solver(options.method if options.method != "auto" else "tv")
+    check_settings(options.method, options.settings)
     if options.profile not in ("auto", "box", "gaussian", "point"):
         raise InputError(
             f"The slice profile '{options.profile}' is not known; use auto, box, gaussian or point."
