@@ -132,6 +132,17 @@ def test_methods_do_not_know_who_conducts_them():
     assert guilty == []
 
 
+def test_every_method_has_a_line_for_people_a_cost_and_a_file():
+    from mrinr.superres import METHODS
+    from mrinr.superres.estimate import COSTS
+    from mrinr.superres.methods import _SOLVERS
+
+    assert set(METHODS) == set(COSTS) == {"auto", *_SOLVERS}
+    assert [
+        name for name, where in _SOLVERS.items() if not exists(f"mrinr.superres.{where.split(':')[0]}")
+    ] == []
+
+
 def test_modules_know_the_library_and_the_library_knows_no_module():
     modules = {path.parent.name for path in ROOT.glob("*/*.py") if path.stem == path.parent.name}
     assert "MRINRSuperRes" in modules
