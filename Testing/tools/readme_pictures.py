@@ -19,7 +19,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "Testing" / "python")]
 from slicer_session import slicer, wait_until  # noqa: E402
 
 PICTURES = ROOT / "Resources" / "Screenshots"
-PANEL = (440, 880)
+PANEL = (580, 860)
 
 
 def main(method: str) -> None:
@@ -38,7 +38,7 @@ def main(method: str) -> None:
     wait_until(lambda: panel._job is None, "the result", seconds=3600)
     assert panel._parameterNode.results, panel.ui.messageLabel.text
     panel.ui.compareButton.click()
-    for _ in range(6):  # wrapped text settles its height while it is drawn
+    for _ in range(2):  # wrapped text settles its height while it is drawn
         slicer.app.processEvents()
         picture = parent.grab()
     with TemporaryDirectory() as folder:
