@@ -9,8 +9,9 @@ guides are the first round's results.
 
 This is the guided ridge regression of the project's notes with the clustered linear maps replaced by one
 small network that knows the voxel's phase between the slices; nothing is learned from other patients.
-Needs two contrasts with different slice axes and a grid with equal spacing along them; contrasts for which
-that fails are reconstructed by joint total variation alone.
+Needs a guide that is fine where the contrast is thick (a contrast with another slice axis, or one with stacks
+in several planes) and a grid with equal spacing along the thick axis and one fine axis of both; contrasts for
+which that fails are reconstructed by joint total variation alone.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ def slice_axis_on_grid(problem: Problem, observation: Observation) -> int:
 def plan(problem: Problem) -> list[Plan]:
     """One plan for each contrast that can be guided."""
     thick = {c: {slice_axis_on_grid(problem, o) for o in problem.of(c)} for c in problem.contrasts}
+    # stacks in several planes make a volume that is fine along every axis
+    coarse = {c: axes if len(axes) == 1 else set() for c, axes in thick.items()}
     spacing = problem.grid.spacing
     plans = []
     for contrast, axes in thick.items():
@@ -65,7 +68,7 @@ def plan(problem: Problem) -> list[Plan]:
         for fine in range(3):
             if fine == axis or abs(spacing[fine] / spacing[axis] - 1) > 0.05:
                 continue
-            guides = tuple(c for c in thick if c != contrast and not thick[c] & {axis, fine})
+            guides = tuple(c for c in thick if c != contrast and not coarse[c] & {axis, fine})
             if guides and (best is None or len(guides) > len(best.guides)):
                 best = Plan(contrast, guides, axis, fine, 3 - axis - fine)
         if best is not None:
@@ -97,13 +100,13 @@ def solve(
     solution = Solution(guides)
     for n in range(rounds):
         part = context.stage(n / rounds, (n + 1) / rounds)
-        predicted = dict(start)
+        predicted: dict[str, Tensor] = {}
         for m, learner in enumerate(learners):
             low, high = 0.8 * m / len(learners), 0.8 * (m + 1) / len(learners)
             predicted[learner.plan.contrast] = learner.predict(guides, part.stage(low, high))
         solution = tv.solve(
-            problem, part.stage(0.8, 1.0), weight=weight, start=predicted, prediction=predicted,
-            anchor=anchor, outer=3, inner=6,
+            problem, part.stage(0.8, 1.0), weight=weight, start={**guides, **predicted},
+            prediction=predicted, anchor=anchor, outer=3, inner=6,
         )  # fmt: skip
         guides = solution.volumes
         problem.show(guides)

@@ -96,9 +96,9 @@ def solve(
     outer: int = OUTER,
     inner: int = INNER,
 ) -> Solution:
-    """Joint TV reconstruction; `start` warm-starts it, `prediction` with `anchor` pulls it towards z."""
+    """Joint TV reconstruction; `start` warm-starts it, `prediction` pulls its contrasts to z."""
     contrasts = problem.contrasts
-    pull = 0.0 if prediction is None else anchor
+    prediction = prediction or {}
     spacing = problem.grid.spacing
     scale = [float(spacing.min() / s) for s in spacing]
     start = start or cubic.solve(problem, context).volumes
@@ -111,9 +111,9 @@ def solve(
             b = torch.zeros(problem.grid.shape, device=problem.device)
             for o in observations:
                 b += o.operator.adjoint(o.values * o.weight)
-            if prediction is not None:
+            pull = anchor if contrast in prediction else 0.0
+            if pull > 0:
                 b.add_(prediction[contrast], alpha=pull)
-
             system = partial(_system, context, observations, edges, scale, weight, pull)
             x[contrast] = conjugate_gradient(system, b, x[contrast], inner)
         problem.show(x)
