@@ -81,11 +81,12 @@ def test_a_target_grid_need_not_be_isotropic_nor_aligned_with_any_stack():
     case = three_planes(waves)
     like = grid((30, 15, 22), (0.9, 1.8, 1.2), random_directions(np.random.default_rng(7)))
     problem = problem_of(case, like)
-    assert error(tv.solve(problem, Context(), outer=3).volumes["T1"], waves, case, problem) < 0.05
+    assert error(tv.solve(problem, Context(), outer=2).volumes["T1"], waves, case, problem) < 0.05
 
 
 def test_voxels_of_no_weight_have_no_say():
-    case = three_planes(Waves.random(seed=4, finest=10.0))
+    waves = Waves.random(seed=4, finest=10.0)
+    case = three_planes(waves)
     results = []
     for garbage in (0.0, 1e3):
         problem = problem_of(case)
@@ -95,6 +96,7 @@ def test_voxels_of_no_weight_have_no_say():
         start = {"T1": torch.zeros(problem.grid.shape)}
         results.append(tv.solve(problem, Context(), start=start).volumes["T1"])
     torch.testing.assert_close(*results, rtol=0, atol=0)
+    assert error(results[0], waves, case, problem) < 0.1, "the other stacks know what is there"
 
 
 # linear algebra -----------------------------------------------------------------------------------------
@@ -142,8 +144,8 @@ def test_edge_weights_count_the_edges_of_all_contrasts():
     y = torch.zeros(4, 4, 4)
     x[2:] = 3.0
     y[2:] = 4.0
-    edges = tv.edge_weights([x, y], [1.0, 1.0, 1.0], 1e-3)
-    np.testing.assert_allclose(edges[1], 1 / 5.0, rtol=1e-5)
+    edges = tv.edge_weights([x, y], [0.5, 1.0, 1.0], 1e-3)
+    np.testing.assert_allclose(edges[1], 1 / 2.5, rtol=1e-5)
     np.testing.assert_allclose(edges[0], 1 / 1e-3, rtol=1e-5)
 
 

@@ -104,7 +104,7 @@ def train(
     """Fit by Adam with a one-cycle rate; patches are flipped at random (with their positions)."""
     network.normalise_for(patches[:50_000], target)
     optimiser = torch.optim.Adam(network.parameters(), lr=rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=max(steps, 20), pct_start=0.1)
     side = 2 * RADIUS + 1
     scaled = target / network.target_scale
     for step in range(steps):
