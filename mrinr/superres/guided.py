@@ -83,8 +83,12 @@ def solve(
     anchor: float = ANCHOR,
     rounds: int = 2,
     steps: int = STEPS,
+    guides: dict[str, Tensor] | None = None,
 ) -> Solution:
-    """Predict each contrast from its guides, then joint TV; repeat with the better guides."""
+    """Predict each contrast from its guides, then joint TV; repeat with the better guides.
+
+    guides : volumes by contrast to begin with; interpolated and reconstructed stacks when None
+    """
     plans = plan(problem)
     base = cubic.solve(problem, context).volumes
     if not plans:
@@ -96,7 +100,7 @@ def solve(
         start = tv.solve(problem, context.quiet(), weight=weight, start=base, outer=3, inner=6).volumes
     generator = torch.Generator().manual_seed(problem.seed)
     learners = [Learner(problem, p, base[p.contrast], generator, steps) for p in plans]
-    guides = {c: (start[c] if all(c != p.contrast for p in plans) else base[c]) for c in base}
+    guides = guides or {c: (start[c] if all(c != p.contrast for p in plans) else base[c]) for c in base}
     solution = Solution(guides)
     for n in range(rounds):
         part = context.stage(n / rounds, (n + 1) / rounds)
