@@ -48,7 +48,8 @@ def set_up(extra):
     target = f"{ROOT}{extra}"
     if run("-m", "pip", "install", "--quiet", "--constraint", CONSTRAINTS, "--editable", target) != 0:
         sys.exit("dev.py: pip could not install everything; its message above says why.")
-    stamp.write_text(fingerprint())
+    for done in {"", extra}:  # an extra brings the rest along
+        (VENV / f"mrinr{done}.stamp").write_text(fingerprint())
 
 
 def make_venv():
