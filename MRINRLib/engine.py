@@ -21,8 +21,29 @@ INTERVAL = 50  # ms between two looks at the worker
 
 
 def workerPython() -> str:
-    """Slicer's own interpreter, with its launcher's environment."""
-    return shutil.which("PythonSlicer") or sys.executable
+    """Slicer's own interpreter; in builds that have no PythonSlicer the one that Slicer was built with.
+
+    Never `sys.executable` unseen: inside the application it can be empty, or the application itself.
+    """
+    found = shutil.which("PythonSlicer")
+    if found:
+        return found
+    if os.path.basename(sys.executable or "").lower().startswith("python"):
+        return sys.executable
+    prefixes = dict.fromkeys((sys.exec_prefix, sys.prefix, sys.base_exec_prefix, sys.base_prefix))
+    folders = [folder for prefix in prefixes for folder in (os.path.join(prefix, "bin"), prefix)]
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    for path in (os.pathsep.join(folders), None):
+        for name in (version, "python-real", "python3", "python"):
+            found = shutil.which(name, path=path)
+            if found:
+                return found
+    return "PythonSlicer"  # the failure to start it then names what is missing
+
+
+def workerPath() -> list[str]:
+    """Where this Slicer finds packages, for the worker to find the same."""
+    return [path for path in sys.path if path and os.path.isdir(path)]
 
 
 def workerThreads() -> int:
@@ -36,7 +57,7 @@ class Engine:
     """Submits jobs to one worker and hands each job's events to its own handler, in order, in this thread."""
 
     def __init__(self) -> None:
-        self._client = Client(python=workerPython(), threads=workerThreads())
+        self._client = Client(python=workerPython(), threads=workerThreads(), search_path=workerPath())
         self._handlers: dict[Job, Callable[[Event], None]] = {}
         self._events: deque[Event] = deque()
         self._timer = qt.QTimer(slicer.app.moduleManager())  # which goes before Python does

@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 from collections.abc import Mapping
 
+import slicer
 from slicer.i18n import tr as _
 
 from mrinr.errors import InputError
@@ -32,12 +33,21 @@ def _missingSmall(needed: Mapping[str, str] = SMALL) -> list[str]:
 def ensure(requester: str, small: Mapping[str, str] = SMALL) -> None:
     """Install what is missing, after asking. Raises InputError with what to do when that did not work.
 
+    While Slicer runs its tests nobody can answer, so nothing is asked or installed: what is missing raises.
+
     requester : the module's name, shown in the question
     small : requirements by the module that they bring; PyTorch is always needed
     """
     missing = _missingSmall(small)
     if missing:
         _installSmall(missing, requester)
+        still = _missingSmall(small)
+        if still:
+            raise InputError(
+                _(
+                    "{packages} has to be installed first; Slicer installs nothing while it runs tests."
+                ).format(packages=", ".join(still))
+            )
     if not hasTorch():
         _installTorch()
     elif not _torchIsNewEnough():
@@ -52,10 +62,10 @@ def ensure(requester: str, small: Mapping[str, str] = SMALL) -> None:
 def _installSmall(missing: list[str], requester: str) -> None:
     import subprocess
 
-    import slicer.packaging
+    import slicer.packaging  # of Slicer 5.12 and later
 
     try:
-        slicer.packaging.pip_ensure(missing, requester=requester)
+        slicer.packaging.pip_ensure(missing, requester=requester)  # does nothing while Slicer runs its tests
     except (RuntimeError, subprocess.CalledProcessError) as error:
         raise InputError(
             _("{packages} could not be installed ({reason}); the Python console shows the log.").format(
@@ -75,6 +85,10 @@ def _installTorch() -> None:
                 "Manager, restart Slicer and press Apply again."
             )
         ) from error
+    if slicer.app.testingEnabled():
+        raise InputError(
+            _("PyTorch has to be installed first; nothing is installed while Slicer runs tests.")
+        )
     installed = PyTorchUtils.PyTorchUtilsLogic().installTorch(
         askConfirmation=True, torchVersionRequirement=TORCH
     )

@@ -44,7 +44,14 @@ def hasVoxels(node: Any) -> bool:
     return image is not None and image.GetNumberOfPoints() > 0
 
 
+def nameOf(node: Any) -> str:
+    """What a message calls an argument that should have been a node."""
+    return node.GetName() or node.GetID() if isinstance(node, slicer.vtkMRMLNode) else repr(node)
+
+
 def _check(node: Any) -> None:
+    if not isinstance(node, slicer.vtkMRMLScalarVolumeNode):
+        raise InputError(_("{node} is not a volume; give volume nodes.").format(node=nameOf(node)))
     if not hasVoxels(node):
         raise InputError(
             _("{volume} holds no voxels; load it or choose another.").format(volume=node.GetName())
@@ -94,11 +101,18 @@ def nodeFromVolume(volume: Volume, name: str, reference: Any, parentItem: int | 
     node.CreateDefaultDisplayNodes()
     copyWindowLevel(reference, node)
     hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
-    parent = parentItem or hierarchy.GetItemParent(hierarchy.GetItemByDataNode(reference))
+    parent = parentItem or itemAbove(reference)
     item = hierarchy.GetItemByDataNode(node)
     if parent and item:
         hierarchy.SetItemParent(item, parent)
     return node
+
+
+def itemAbove(node: Any) -> int:
+    """The subject hierarchy item that a node lies under; 0 where it is not in the hierarchy."""
+    hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
+    item = hierarchy.GetItemByDataNode(node)
+    return hierarchy.GetItemParent(item) if item else 0
 
 
 def copyWindowLevel(source: Any, target: Any) -> None:
@@ -114,5 +128,4 @@ def copyWindowLevel(source: Any, target: Any) -> None:
 def folderBeside(reference: Any, name: str) -> int:
     """A new folder beside `reference` in the subject hierarchy; its item."""
     hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
-    parent = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(reference))
-    return hierarchy.CreateFolderItem(parent or hierarchy.GetSceneItemID(), name)
+    return hierarchy.CreateFolderItem(itemAbove(reference) or hierarchy.GetSceneItemID(), name)

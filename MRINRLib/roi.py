@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import slicer
 from slicer.i18n import tr as _
 
 from mrinr.errors import InputError
+from MRINRLib import nodes
 
 
 def bounds(node: Any) -> list[float]:
@@ -15,6 +17,10 @@ def bounds(node: Any) -> list[float]:
 
     Raises InputError while the ROI is not placed.
     """
+    if not isinstance(node, slicer.vtkMRMLMarkupsROINode):
+        raise InputError(
+            _("{node} is not a region of interest; give a Markups ROI node.").format(node=nodes.nameOf(node))
+        )
     box = np.zeros(6)
     node.GetRASBounds(box)
     if not (np.isfinite(box).all() and (box[1::2] > box[::2]).all()):
@@ -27,7 +33,15 @@ def bounds(node: Any) -> list[float]:
 
 
 def fitTo(node: Any, volumeNode: Any) -> None:
-    """Make the ROI the box around a volume."""
+    """Make the ROI the box around a volume, drawn in the views with handles, not filled.
+
+    A node that a selector made has no display nodes: without them nobody would see it.
+    """
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    if display is not None:
+        display.SetFillVisibility(False)  # it would hide the images
+        display.SetHandlesInteractive(True)
     box = np.zeros(6)
     volumeNode.GetRASBounds(box)
     node.SetCenter([float(value) for value in (box[::2] + box[1::2]) / 2])

@@ -26,6 +26,7 @@ class StacksTable:
         table.setHorizontalHeaderLabels(
             [_("Volume"), _("Contrast"), _("Slices"), _("Thick"), ""],
         )
+        table.horizontalHeaderItem(THICKNESS).setToolTip(_("Slice thickness in millimetres"))
         header = table.horizontalHeader()
         header.setSectionResizeMode(NODE, qt.QHeaderView.Stretch)
         for column, width in ((CONTRAST, 64), (ORIENTATION, 82), (THICKNESS, 62), (REMOVE, 24)):
@@ -44,9 +45,10 @@ class StacksTable:
             for row, choice in enumerate(choices):
                 self._table.item(row, NODE).setText(choice.node.GetName())
             return
-        self._choices = choices
+        self._choices = []  # an editor that loses focus as it goes reports its text: to no row
         row = self._table.currentRow()
         self._table.setRowCount(0)
+        self._choices = choices
         self._table.setRowCount(len(choices))
         for index, choice in enumerate(choices):
             self._fillRow(index, choice)

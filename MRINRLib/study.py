@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import slicer
+from slicer.i18n import tr as _
 
 from mrinr.contrasts import contrast_of
 from mrinr.errors import InputError
@@ -44,7 +45,10 @@ def choiceFor(node: Any, contrast: str | None = None) -> Choice:
 
     A volume whose contrast nobody states keeps its own name as contrast, so that it is fused with no other.
     """
-    stack = Stack(nodes.geometryFromNode(node), thickness=dicom.metaFromNode(node).get("thickness"))
+    geometry = nodes.geometryFromNode(node)
+    if node.IsA("vtkMRMLLabelMapVolumeNode"):
+        raise InputError(_("{volume} is a label map; choose an MR volume.").format(volume=nodes.nameOf(node)))
+    stack = Stack(geometry, thickness=dicom.metaFromNode(node).get("thickness"))
     assert stack.slice_axis is not None and stack.thickness is not None
     contrast = contrast or contrast_of(node.GetName(), *dicom.descriptions(node))
     return Choice(node, contrast or node.GetName(), stack.slice_axis, stack.thickness)
@@ -88,12 +92,7 @@ def _anisotropy(choice: Choice) -> float:
 def _sameStudy(candidates: Iterable[Any]) -> list[Any]:
     """Those under the same subject hierarchy parent as the volume in the slice views, else as the first."""
     found = list(candidates)
-    hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
-
-    def parent(node: Any) -> int:
-        return hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node))
-
     composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
     shown = [slicer.mrmlScene.GetNodeByID(c.GetBackgroundVolumeID() or "") for c in composites]
     first = next((node for node in shown if node in found), found[0] if found else None)
-    return [node for node in found if parent(node) == parent(first)]
+    return [node for node in found if nodes.itemAbove(node) == nodes.itemAbove(first)]

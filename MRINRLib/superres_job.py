@@ -159,8 +159,10 @@ class SuperResJob:
             self.coverage[contrast] = self._node(
                 event.volumes[f"{contrast}_coverage"], f"{name} SR coverage", first, contrast, folder
             )
-            for node in (self.residuals[contrast], self.coverage[contrast]):
-                node.GetDisplayNode().SetAutoWindowLevel(True)
+            self.residuals[contrast].GetDisplayNode().SetAutoWindowLevel(True)
+            most = float(event.volumes[f"{contrast}_coverage"].voxels.max(initial=1.0))
+            # not automatic, which fails on a constant
+            self.coverage[contrast].GetDisplayNode().SetWindowLevel(most, most / 2)
         for index, choice in enumerate(self.request.stacks):
             name = f"{choice.node.GetName()} SR re-sliced"
             volume = event.volumes[f"rescan{index}"]

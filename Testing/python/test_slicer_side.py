@@ -137,6 +137,8 @@ def test_a_region_of_interest_follows_its_transform():
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "box")
     with pytest.raises(InputError, match="box is not placed"):
         roi.bounds(node)
+    with pytest.raises(InputError, match="not a region of interest"):
+        roi.bounds("box")
     node.SetCenter([1, 2, 3])
     node.SetSize([10, 20, 30])
     np.testing.assert_allclose(roi.bounds(node), [-4, 6, -8, 12, -12, 18])
@@ -155,6 +157,52 @@ def test_a_missing_pytorch_extension_is_explained(monkeypatch):
     monkeypatch.setitem(sys.modules, "PyTorchUtils", None)  # what Python keeps for a module that is not there
     with pytest.raises(InputError, match="install the extension 'PyTorch'"):
         install.ensure("MRINRSuperRes")
+
+
+def test_nothing_is_asked_while_slicer_runs_its_tests(monkeypatch):
+    from types import SimpleNamespace
+
+    import slicer.packaging
+
+    from MRINRLib import install
+
+    assert slicer.app.testingEnabled()
+    monkeypatch.setattr(
+        slicer.packaging, "pip_ensure", lambda *_, **__: None
+    )  # Slicer's own then does nothing
+    with pytest.raises(InputError, match="no_such_package>=1 has to be installed first"):
+        install.ensure("MRINRSuperRes", {"no_such_package": "no_such_package>=1"})
+    monkeypatch.setattr(install, "hasTorch", lambda: False)
+    monkeypatch.setitem(
+        sys.modules, "PyTorchUtils", SimpleNamespace()
+    )  # asking it would be an AttributeError
+    with pytest.raises(InputError, match="PyTorch has to be installed first"):
+        install.ensure("MRINRSuperRes")
+
+
+def test_the_worker_gets_a_python_where_slicer_names_none(monkeypatch):
+    from MRINRLib import engine
+
+    monkeypatch.setenv("PATH", "")
+    for executable in ("", "/opt/Slicer/bin/SlicerApp-real"):
+        monkeypatch.setattr(sys, "executable", executable)
+        python = engine.workerPython()
+        version = subprocess.run(
+            [python, "-c", "import sys; print(sys.version_info[:2])"], capture_output=True
+        )
+        assert version.stdout.decode().strip() == str(tuple(sys.version_info[:2]))
+
+
+def test_the_worker_finds_the_packages_that_slicer_finds(tmp_path, monkeypatch):
+    from MRINRLib import engine
+
+    (tmp_path / "only_on_the_path.py").write_text("def run(*_):\n    return {}, {'found': True}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    ours, events = engine.Engine(), []
+    ours.wait(ours.submit("only_on_the_path:run", {}, {}, events.append))
+    ours.close()
+    assert events[-1].kind == "result", events[-1].data
+    assert events[-1].data["report"] == {"found": True}
 
 
 MODULE = ROOT / "MRINRSuperRes" / "MRINRSuperRes.py"

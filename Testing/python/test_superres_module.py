@@ -242,6 +242,7 @@ def test_a_region_of_interest_starts_around_the_stack_and_limits_the_result(pane
     roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode")
     panel._parameterNode.roi = roi
     panel._onRoiAdded(roi)
+    assert roi.GetDisplayNode().GetVisibility() and not roi.GetDisplayNode().GetFillVisibility()
     assert "32 x 32 x 32" in panel.ui.estimateLabel.text
     roi.SetSize(16, 16, 32)
     assert "16 x 16 x 32" in panel.ui.estimateLabel.text
@@ -340,6 +341,32 @@ def test_the_console_gets_one_sentence_for_bad_input(module):
         logic.reconstruct([slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty")])
     with pytest.raises(ValueError, match="nonsense"):
         logic.reconstruct([t1], method="nonsense")
+    for wrong in (None, "T1 axial", 3, slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")):
+        with pytest.raises(ValueError, match="is not a volume"):
+            logic.reconstruct([wrong])
+    with pytest.raises(ValueError, match="as a list"):
+        logic.reconstruct(t1)
+    with pytest.raises(ValueError, match="label map"):
+        labels = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
+        slicer.util.updateVolumeFromArray(labels, np.zeros((12, 32, 32), np.int16))
+        logic.reconstruct([labels])
+    with pytest.raises(ValueError, match="not a region of interest"):
+        logic.reconstruct([t1], roi=t1)
+
+
+def test_the_job_keeps_residuals_coverage_and_report(module):
+    slicer.mrmlScene.Clear()
+    t1, t2 = load_pair()
+    logic = slicer.util.getModuleLogic("MRINRSuperRes")
+    job = logic.start([t1, t2], method="cubic", register="off")
+    assert [node.GetName() for node in job.wait()] == ["T1 axial SR", "T2 coronal SR"]
+    assert {name: node.GetName() for name, node in job.residuals.items()} == {
+        "T1": "T1 axial SR residual",
+        "T2": "T2 coronal SR residual",
+    }
+    shown = job.coverage["T1"].GetDisplayNode()
+    assert job.coverage["T1"].GetName() == "T1 axial SR coverage" and shown.GetWindow() > 0
+    assert len(job.rescans) == 2 and job.report["method"] == "cubic" and job.error is None
 
 
 def test_the_modules_own_test_passes(module):
