@@ -63,6 +63,11 @@ def run(stacks: list[Stack], options: Options, context: Context) -> Reconstructi
     else:
         motions = [np.eye(4) for _ in stacks]
     check_overlap(stacks, grid)
+    if parallel(stacks):
+        context.warn(
+            f"All slices are {stacks[0].orientation}: nothing was measured finely across them, so expect "
+            "little gain over interpolation; a scan in another plane would help."
+        )
     mask = None if options.mask is None else mask_on(options.mask, grid)
     scales = subject_scales(stacks)
     gains = relative_gains(stacks)
@@ -121,6 +126,12 @@ def check(stacks: list[Stack], options: Options) -> None:
         )
     if options.register not in ("auto", "off"):
         raise InputError(f"register must be auto or off, not '{options.register}'.")
+
+
+def parallel(stacks: list[Stack]) -> bool:
+    """True when all slice axes lie within 20 degrees of the first's."""
+    normals = [s.volume.grid.directions[:, s.slice_axis] for s in stacks]
+    return all(abs(float(normals[0] @ n)) > np.cos(np.radians(20)) for n in normals)
 
 
 def subject_scales(stacks: list[Stack]) -> dict[str, Scale]:
