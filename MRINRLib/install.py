@@ -21,9 +21,25 @@ def hasTorch() -> bool:
     return importlib.util.find_spec("torch") is not None
 
 
+def missing() -> list[str]:
+    """What a job needs and Slicer's Python lacks; nothing is imported."""
+    return ([] if hasTorch() else ["PyTorch"]) + _missingSmall()
+
+
 def ready() -> bool:
-    """Whether a job could run at once; nothing is imported."""
-    return not _missingSmall() and hasTorch()
+    """Whether a job could run at once."""
+    return not missing()
+
+
+def require() -> None:
+    """For scripts, which nobody may interrupt with a question: raises InputError where `ensure` would ask."""
+    lacking = missing()
+    if lacking:
+        raise InputError(
+            _("{packages} is needed and not installed: press Apply in the module's panel once.").format(
+                packages=", ".join(lacking)
+            )
+        )
 
 
 def _missingSmall(needed: Mapping[str, str] = SMALL) -> list[str]:
@@ -38,9 +54,9 @@ def ensure(requester: str, small: Mapping[str, str] = SMALL) -> None:
     requester : the module's name, shown in the question
     small : requirements by the module that they bring; PyTorch is always needed
     """
-    missing = _missingSmall(small)
-    if missing:
-        _installSmall(missing, requester)
+    lacking = _missingSmall(small)
+    if lacking:
+        _installSmall(lacking, requester)
         still = _missingSmall(small)
         if still:
             raise InputError(
@@ -59,17 +75,19 @@ def ensure(requester: str, small: Mapping[str, str] = SMALL) -> None:
         )
 
 
-def _installSmall(missing: list[str], requester: str) -> None:
+def _installSmall(requirements: list[str], requester: str) -> None:
     import subprocess
 
     import slicer.packaging  # of Slicer 5.12 and later
 
     try:
-        slicer.packaging.pip_ensure(missing, requester=requester)  # does nothing while Slicer runs its tests
+        slicer.packaging.pip_ensure(
+            requirements, requester=requester
+        )  # does nothing while Slicer runs its tests
     except (RuntimeError, subprocess.CalledProcessError) as error:
         raise InputError(
             _("{packages} could not be installed ({reason}); the Python console shows the log.").format(
-                packages=", ".join(missing), reason=error
+                packages=", ".join(requirements), reason=error
             )
         ) from error
     importlib.invalidate_caches()

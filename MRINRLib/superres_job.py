@@ -161,8 +161,9 @@ class SuperResJob:
             )
             self.residuals[contrast].GetDisplayNode().SetAutoWindowLevel(True)
             most = float(event.volumes[f"{contrast}_coverage"].voxels.max(initial=1.0))
-            # not automatic, which fails on a constant
-            self.coverage[contrast].GetDisplayNode().SetWindowLevel(most, most / 2)
+            shown = self.coverage[contrast].GetDisplayNode()
+            shown.SetAutoWindowLevel(False)  # it fails on a constant
+            shown.SetWindowLevel(most, most / 2)
         for index, choice in enumerate(self.request.stacks):
             name = f"{choice.node.GetName()} SR re-sliced"
             volume = event.volumes[f"rescan{index}"]

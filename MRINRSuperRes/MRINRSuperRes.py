@@ -452,6 +452,7 @@ class MRINRSuperResLogic(ScriptedLoadableModuleLogic):
 
     def startRequest(self, request: Request, onProgress=None, onPreview=None, onFinished=None) -> SuperResJob:
         """`start` with everything in a `Request`."""
+        install.require()
         return SuperResJob(engine.shared(), request, onProgress, onPreview, onFinished)
 
     def estimate(self, request: Request) -> Estimate:

@@ -238,6 +238,13 @@ def test_the_module_loads_where_torch_simpleitk_and_nibabel_are_missing():
         panel.ui.applyButton.enabled = True
         panel.ui.applyButton.click()
         assert "install the extension 'PyTorch'" in panel.ui.messageLabel.text
+        stack = sys.modules["MRINRSuperRes"].MRINRSuperResTest().phantom(2, "T1 axial")
+        try:
+            panel.logic.reconstruct([stack])
+        except ValueError as error:
+            assert "PyTorch is needed" in str(error)
+        else:
+            raise AssertionError("a script was not told")
         """,
         first="for name in ('torch', 'SimpleITK', 'nibabel', 'safetensors'): sys.modules[name] = None",
     )
