@@ -20,10 +20,8 @@ class DeviceLine:
 
     def ask(self, wanted: str) -> None:
         """Show what becomes of 'auto', 'cpu', 'cuda' or 'mps'; does nothing when that is shown already."""
-        lacking = install.missing()
-        if lacking:
-            text = _("Device: {package} is not installed yet; Apply offers to install it.")
-            self._label.text = text.format(package=lacking[0])
+        if not install.hasTorch():
+            self._label.text = _("Device: PyTorch is not installed yet; Apply offers to install it.")
             return
         if wanted == self._asked:
             return

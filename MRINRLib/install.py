@@ -12,7 +12,6 @@ from slicer.i18n import tr as _
 
 from mrinr.errors import InputError
 
-SMALL = {"psutil": "psutil>=5.9"}  # module: requirement; the rest comes with Slicer
 TORCH = ">=2.2"
 
 
@@ -21,43 +20,29 @@ def hasTorch() -> bool:
     return importlib.util.find_spec("torch") is not None
 
 
-def missing() -> list[str]:
-    """What a job needs and Slicer's Python lacks; nothing is imported."""
-    return ([] if hasTorch() else ["PyTorch"]) + _missingSmall()
-
-
-def ready() -> bool:
-    """Whether a job could run at once."""
-    return not missing()
-
-
 def require() -> None:
     """For scripts, which nobody may interrupt with a question: raises InputError where `ensure` would ask."""
-    lacking = missing()
-    if lacking:
-        raise InputError(
-            _("{packages} is needed and not installed: press Apply in the module's panel once.").format(
-                packages=", ".join(lacking)
-            )
-        )
+    if not hasTorch():
+        raise InputError(_("PyTorch is needed and not installed: press Apply in the module's panel once."))
 
 
-def _missingSmall(needed: Mapping[str, str] = SMALL) -> list[str]:
-    return [requirement for module, requirement in needed.items() if importlib.util.find_spec(module) is None]
+def _missing(small: Mapping[str, str]) -> list[str]:
+    return [requirement for module, requirement in small.items() if importlib.util.find_spec(module) is None]
 
 
-def ensure(requester: str, small: Mapping[str, str] = SMALL) -> None:
+def ensure(requester: str, small: Mapping[str, str] | None = None) -> None:
     """Install what is missing, after asking. Raises InputError with what to do when that did not work.
 
     While Slicer runs its tests nobody can answer, so nothing is asked or installed: what is missing raises.
 
     requester : the module's name, shown in the question
-    small : requirements by the module that they bring; PyTorch is always needed
+    small : requirements by the module that they bring, besides PyTorch; the rest comes with Slicer
     """
-    lacking = _missingSmall(small)
+    small = small or {}
+    lacking = _missing(small)
     if lacking:
         _installSmall(lacking, requester)
-        still = _missingSmall(small)
+        still = _missing(small)
         if still:
             raise InputError(
                 _(

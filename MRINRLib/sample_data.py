@@ -49,7 +49,7 @@ def load() -> list[Any]:
 
     Raises InputError or EngineError with one sentence.
     """
-    install.ensure("MRINR", {**install.SMALL, "nibabel": "nibabel>=5.2"})
+    install.ensure("MRINR", {"nibabel": "nibabel>=5.2"})
     last: list[Event] = []
 
     def onEvent(event: Event) -> None:

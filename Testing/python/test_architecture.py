@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -20,7 +21,8 @@ FOUNDATION = {
     f"mrinr.{name}"
     for name in (
         "acquisition", "context", "contrasts", "degrade", "errors", "files", "formats", "geometry",
-        "intensity", "itk", "metrics", "pictures", "provenance", "registration", "resources", "volume",
+        "intensity", "itk", "memory", "metrics", "pictures", "provenance", "registration", "resources",
+        "volume",
     )
 } | {"mrinr"}  # fmt: skip
 # package: what it may import besides itself and the foundation
@@ -104,6 +106,14 @@ def test_the_backend_never_imports_slicer_or_qt():
     guilty = [(module_name(path), name) for path in files("mrinr") for name in imports(path)
               if name.split(".")[0] in HOST | {"MRINRLib", "host"}]  # fmt: skip
     assert guilty == []
+
+
+def test_the_backend_uses_no_package_that_it_does_not_declare():
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    needed = re.findall(r'"([\w-]+)', project.split("\ndependencies = [")[1].split("]")[0])
+    declared = {name.replace("pillow", "PIL") for name in needed}
+    used = {name.split(".")[0] for path in files("mrinr") for name in imports(path)}
+    assert used - sys.stdlib_module_names - {"mrinr"} == declared
 
 
 def test_every_part_of_the_backend_imports_only_what_lies_below_it():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import platform
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,6 +20,7 @@ from mrinr.errors import InputError
 from mrinr.files import reason, sha256, write_bytes
 from mrinr.formats import check_ending
 from mrinr.formats.sidecar import path_of
+from mrinr.memory import peak_bytes
 from mrinr.volume import Volume, read, write
 
 PACKAGES = ("numpy", "torch", "SimpleITK", "nibabel")
@@ -96,7 +96,7 @@ class Session:
                 "wall": round(time.monotonic() - self._started[0], 2),
                 "cpu": round(time.process_time() - self._started[1], 2),
             },
-            "peak_memory_mb": round(peak_memory() / 2**20),
+            "peak_memory_mb": round(peak_bytes() / 2**20),
             "warnings": list(self.context.warnings),
         }
 
@@ -109,18 +109,6 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             found[package] = "not installed"
     return found
-
-
-def peak_memory() -> int:
-    """The most memory that this process has held, in bytes."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        import psutil
-
-        return int(psutil.Process().memory_info().peak_wset)
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return used if sys.platform == "darwin" else used * 1024
 
 
 def _plain(value: Any) -> Any:

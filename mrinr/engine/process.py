@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import queue
-import signal
 import subprocess
 import sys
 import threading
@@ -13,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from mrinr.engine import transfer, wire
+from mrinr.engine import transfer, tree, wire
 
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -31,8 +30,6 @@ class WorkerProcess:
     """
 
     def __init__(self, python: str, environment: Mapping[str, str], folder: Path, log: Path) -> None:
-        import psutil  # noqa: F401  (needed by `kill`: better missing now than then)
-
         options: dict[str, Any] = (
             {"creationflags": 0x0800_0200}  # no console window, and Ctrl+C is not for it
             if sys.platform == "win32"
@@ -83,26 +80,13 @@ class WorkerProcess:
         """Kill the worker and its children, and return its exit status if it ends within `wait` seconds."""
         if not self._killed:
             self._killed = True
-            self._kill_tree()
+            tree.kill_tree(self._process.pid)
             with suppress(OSError):
                 assert self._process.stdin is not None
                 self._process.stdin.close()
         with suppress(subprocess.TimeoutExpired):
             return self._process.wait(wait)
         return None
-
-    def _kill_tree(self) -> None:
-        import psutil
-
-        if self.alive:  # else the number may belong to another process by now
-            with suppress(psutil.Error):
-                worker = psutil.Process(self._process.pid)
-                for process in [*worker.children(recursive=True), worker]:
-                    with suppress(psutil.Error):
-                        process.kill()
-        if sys.platform != "win32":  # children whose parent died before them
-            with suppress(OSError):
-                os.killpg(self._process.pid, signal.SIGKILL)
 
 
 def environment(

@@ -10,12 +10,11 @@ import sys
 import threading
 import time
 import traceback
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 from mrinr.context import Context
-from mrinr.engine import cache, failures, tasks, transfer, wire
+from mrinr.engine import cache, failures, tasks, transfer, tree, wire
 from mrinr.errors import Cancelled, InputError
 from mrinr.volume import Volume
 
@@ -146,12 +145,9 @@ def _give_memory_back() -> None:
 
 def _vanish(folder: Path) -> None:
     """End this process at once, with its children and files: the client is gone."""
-    import psutil
-
-    for child in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error):
-            child.kill()
+    tree.kill_children(os.getpid())  # first, as they may write to the folder
     transfer.remove_tree(folder)
+    tree.kill_tree(os.getpid())
     os._exit(0)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from mrinr.context import Context
 from mrinr.errors import InputError
 from mrinr.geometry import Grid
+from mrinr.memory import available_bytes
 from mrinr.superres.grid import target_grid
 from mrinr.volume import Stack, Volume
 
@@ -80,9 +81,7 @@ def _duration(seconds: float) -> str:
 
 
 def affordable_bytes() -> float:
-    import psutil
-
-    return min(MEMORY_LIMIT, MEMORY_SHARE * psutil.virtual_memory().available)
+    return min(MEMORY_LIMIT, MEMORY_SHARE * available_bytes())
 
 
 def fitting_grid(stacks: Sequence[Stack], options: Options, context: Context) -> Grid:

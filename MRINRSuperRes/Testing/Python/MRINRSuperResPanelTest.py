@@ -16,7 +16,7 @@ class MRINRSuperResPanelTest(unittest.TestCase):
     def setUp(self):
         from MRINRLib import install
 
-        if not install.ready():
+        if not install.hasTorch():
             self.skipTest("PyTorch is not installed")
         slicer.mrmlScene.Clear()
         self.panel = slicer.util.getModuleWidget("MRINRSuperRes")
