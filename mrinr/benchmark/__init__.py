@@ -22,7 +22,7 @@ def run(
     ----------
     name : 'irem' or 'multi-contrast'
     data : folder of real scans (see `mrinr.benchmark.cases`); None simulates a head from the ICBM152 anatomy
-    small : one head, its middle, smaller networks: minutes on two cores
+    small : the middle of one head (IREM at a higher rate): minutes on two cores
     out : an existing folder
 
     Returns what results.json holds. Raises InputError for an unknown name and for data that cannot be used.

@@ -12,8 +12,7 @@ from mrinr.errors import InputError
 from mrinr.intensity import foreground_mask
 from mrinr.volume import Volume, read
 
-SMALL = 48  # voxels along each axis of the part that a small benchmark uses
-MARGIN = 4  # voxels around the brain otherwise
+MARGIN = 4  # voxels around the brain
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,25 +24,25 @@ class Case:
     brain: Volume
 
 
-def cases(data: Path | None, contrasts: tuple[str, ...], small: bool, context: Context) -> list[Case]:
-    """The heads; a small benchmark takes the middle of the first.
+def cases(data: Path | None, contrasts: tuple[str, ...], size: int | None, context: Context) -> list[Case]:
+    """The heads; with a `size` only the middle of the first, that many voxels along each axis.
 
     `data` holds a folder for each head (or is one itself) with T1.nii.gz, T2.nii.gz, FLAIR.nii.gz and so on,
     registered and of about 1 mm in every direction; heads that lack one of `contrasts` are left out.
     """
-    return [_simulated(contrasts, small, context)] if data is None else _real(data, contrasts, small)
+    return [_simulated(contrasts, size, context)] if data is None else _real(data, contrasts, size)
 
 
-def _simulated(contrasts: tuple[str, ...], small: bool, context: Context) -> Case:
+def _simulated(contrasts: tuple[str, ...], size: int | None, context: Context) -> Case:
     from mrinr.simulation import icbm, simulate_subject
 
     anatomy = icbm()
-    anatomy = anatomy.crop(*_box(anatomy.brain, small))
+    anatomy = anatomy.crop(*_box(anatomy.brain, size))
     subject = simulate_subject(anatomy, list(contrasts), seed=1, lesions="ms", context=context.quiet())
     return Case("simulated from ICBM152, seed 1", subject.volumes, replace(subject.brain, name="the brain"))
 
 
-def _real(data: Path, contrasts: tuple[str, ...], small: bool) -> list[Case]:
+def _real(data: Path, contrasts: tuple[str, ...], size: int | None) -> list[Case]:
     if not data.is_dir():
         raise InputError(f"{data} is no folder; name one that holds a folder of scans for each person.")
     found = []
@@ -55,10 +54,10 @@ def _real(data: Path, contrasts: tuple[str, ...], small: bool) -> list[Case]:
     if not found:
         wanted = " and ".join(f"{c}.nii.gz" for c in contrasts)
         raise InputError(f"{data} holds no folder with {wanted}; name the files so.")
-    return [_read(name, paths, small) for name, paths in (found[:1] if small else found)]
+    return [_read(name, paths, size) for name, paths in (found if size is None else found[:1])]
 
 
-def _read(name: str, paths: dict[str, Path], small: bool) -> Case:
+def _read(name: str, paths: dict[str, Path], size: int | None) -> Case:
     truths = {c: read(path) for c, path in paths.items()}
     first = next(iter(truths.values()))
     for c, volume in truths.items():
@@ -67,20 +66,20 @@ def _read(name: str, paths: dict[str, Path], small: bool) -> Case:
                 f"{paths[c]} is not on the grid of {first.name}; register and resample it first."
             )
     brain = foreground_mask(first)
-    low, high = _box(brain, small)
+    low, high = _box(brain, size)
     box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
     affine = first.grid.crop(low, high).affine
     cut = {c: Volume(np.maximum(v.voxels[box], 0), affine, c) for c, v in truths.items()}
     return Case(name, cut, Volume(brain[box].astype(np.float32), affine, "foreground of the first contrast"))
 
 
-def _box(mask: np.ndarray, small: bool) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-    """The middle of the mask, or all of it with a margin."""
+def _box(mask: np.ndarray, size: int | None) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """The middle of the mask, `size` voxels wide, or all of it with a margin."""
     inside = np.argwhere(mask)
     first, last = inside.min(0), inside.max(0) + 1
-    if small:
-        first = (first + last - SMALL) // 2
-        last = first + SMALL
+    if size is not None:
+        first = (first + last - size) // 2
+        last = first + size
     else:
         first, last = first - MARGIN, last + MARGIN
     low, high = np.maximum(first, 0), np.minimum(last, mask.shape)

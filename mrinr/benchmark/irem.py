@@ -12,6 +12,7 @@ from mrinr.degrade import degrade
 from mrinr.volume import Stack, Volume
 
 FACTOR = 4
+SMALL_SIZE = 48
 SMALL = {"epochs": 50, "learning_rate": 1e-3}
 
 
@@ -32,7 +33,9 @@ def run(data: Path | None, small: bool, context: Context) -> dict[str, Any]:
             for axis, v in enumerate(made)
         ]
 
-    results = compare(cases(data, ("T1",), small, context), stacks, entries, "irem", "irem", context)
+    results = compare(
+        cases(data, ("T1",), SMALL_SIZE if small else None, context), stacks, entries, "irem", "irem", context
+    )
     remarks = ["Small: the middle of one head; IREM for 50 epochs at 1e-3 instead of 1e-4."] if small else []
     return {
         "benchmark": "irem",
