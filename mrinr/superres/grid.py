@@ -18,6 +18,17 @@ def finest_spacing(stacks: Sequence[Stack]) -> float:
     return float(min(s.volume.spacing[axis] for s in stacks for axis in range(3) if axis != s.slice_axis))
 
 
+def check_spacing(spacing: object) -> float:
+    """`spacing` in mm as a number; InputError when it is no sensible length."""
+    try:
+        mm = float(spacing)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        mm = float("nan")
+    if not (FINEST <= mm <= COARSEST):
+        raise InputError(f"The spacing must be auto or {FINEST:g} to {COARSEST:g} mm, not {spacing}.")
+    return mm
+
+
 def target_grid(
     stacks: Sequence[Stack],
     spacing: float | str = "auto",
@@ -36,12 +47,7 @@ def target_grid(
     if like is not None:
         grid = like.grid
     else:
-        try:
-            mm = finest_spacing(stacks) if spacing == "auto" else float(spacing)
-        except (TypeError, ValueError):
-            mm = float("nan")
-        if not (FINEST <= mm <= COARSEST):
-            raise InputError(f"The spacing must be auto or {FINEST:g} to {COARSEST:g} mm, not {spacing}.")
+        mm = finest_spacing(stacks) if spacing == "auto" else check_spacing(spacing)
         grid = stacks[0].volume.grid.with_spacing((mm, mm, mm))
     return grid if roi is None else crop_to_roi(grid, roi)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,12 +23,13 @@ from mrinr.superres import auto
 from mrinr.superres.cubic import interpolate
 from mrinr.superres.estimate import fitting_grid
 from mrinr.superres.gain import relative_gain
-from mrinr.superres.grid import check_overlap
+from mrinr.superres.grid import check_overlap, check_spacing
 from mrinr.superres.methods import check_settings, solver
 from mrinr.superres.problem import Observation, Problem, Solution, observe
 from mrinr.superres.result import Reconstruction
 from mrinr.volume import Stack, Volume, check_image
 
+LEAST_SEEN = 0.01  # of a slice's weight: less says nothing about a voxel
 OVERSHOOT = 1.1  # results may exceed the brightest acquired voxel by a tenth
 
 
@@ -57,7 +58,9 @@ def run(stacks: list[Stack], options: Options, context: Context) -> Reconstructi
     set_threads(options.threads)
     torch.manual_seed(options.seed)
     grid = fitting_grid(stacks, options, context)
+    around = grid if options.roi is None else with_margin(grid, stacks)
     context.progress(0.01, "Aligning the stacks")
+    given = stacks
     if options.register == "auto":
         stacks, motions = align(stacks, context.stage(0.01, 0.08))
     else:
@@ -68,20 +71,23 @@ def run(stacks: list[Stack], options: Options, context: Context) -> Reconstructi
             f"All slices are {stacks[0].orientation}: nothing was measured finely across them, so expect "
             "little gain over interpolation; a scan in another plane would help."
         )
-    mask = None if options.mask is None else mask_on(options.mask, grid)
+    mask = None if options.mask is None else mask_on(options.mask, around)
     scales = subject_scales(stacks)
     gains = relative_gains(stacks)
     profile = options.profile
-    problem = build(stacks, gains, scales, grid, profile, device, options.seed)
+    problem = build(stacks, gains, scales, around, profile, device, options.seed)
     if options.method == "auto":
         choice = auto.choose(problem, context.stage(0.08, 0.25), profile)
     else:
         choice = auto.fixed(problem, context.stage(0.08, 0.25), options.method, profile, options.settings)
-    problem = build(stacks, gains, scales, grid, choice.profile, device, options.seed)
+    problem = build(stacks, gains, scales, around, choice.profile, device, options.seed)
     if context.wants_preview:
         problem.on_show = previewer(problem, scales, context)
     solution = solver(choice.method)(problem, context.stage(0.25, 0.97), **choice.settings)
-    result = finish(problem, solution, scales, mask, context)
+    result = finish(problem, solution, scales, mask, grid, context)
+    for stack in given:  # beside the original, wherever alignment moved it
+        again = result.rescanned[stack.volume.name]
+        result.rescanned[stack.volume.name] = replace(again, affine=stack.volume.affine)
     result.report = {
         "mrinr": mrinr.__version__,
         "torch": torch.__version__,
@@ -132,6 +138,14 @@ def parallel(stacks: list[Stack]) -> bool:
     """True when all slice axes lie within 20 degrees of the first's."""
     normals = [s.volume.grid.directions[:, s.slice_axis] for s in stacks]
     return all(abs(float(normals[0] @ n)) > np.cos(np.radians(20)) for n in normals)
+
+
+def with_margin(grid: Grid, stacks: list[Stack]) -> Grid:
+    """`grid` and two slices around it: a slice that is cut off at the edge would tell nothing there."""
+    millimetres = 2 * max(float(s.volume.spacing[s.slice_axis]) for s in stacks)
+    margin = np.ceil(millimetres / grid.spacing).astype(int)
+    low, high = -margin, np.array(grid.shape) + margin
+    return grid.crop((int(low[0]), int(low[1]), int(low[2])), (int(high[0]), int(high[1]), int(high[2])))
 
 
 def subject_scales(stacks: list[Stack]) -> dict[str, Scale]:
@@ -191,9 +205,15 @@ def finish(
     solution: Solution,
     scales: dict[str, Scale],
     mask: Tensor | None,
+    grid: Grid,
     context: Context,
 ) -> Reconstruction:
-    """Clip, unscale and judge a solution: residuals, coverage and what the scanner would have seen."""
+    """Clip, unscale and judge a solution: residuals, coverage and what the scanner would have seen.
+
+    `grid`, a part of the problem's, is what the result lies on.
+    """
+    start = np.rint(np.linalg.inv(problem.grid.affine) @ grid.affine[:, 3])[:3].astype(int)
+    part = tuple(slice(a, a + n) for a, n in zip(start, grid.shape, strict=True))
     volumes, residuals, coverage, rescanned = {}, {}, {}, {}
     numbers: dict[str, Any] = {}
     for contrast in problem.contrasts:
@@ -206,34 +226,36 @@ def finish(
         x = x.clamp(low, high)
         residual = torch.zeros(problem.grid.shape, device=problem.device)
         seen = torch.zeros_like(residual)
+        largest = 0.0
         per_stack = []
         for o in observations:
             again, acquired = o.operator.forward(x), o.values * scale.unit
             if o.gain is not None:
                 again, acquired = again / o.gain, acquired / o.gain
             difference = (again - acquired).abs() * o.weight
-            spread = o.operator.adjoint(o.weight)
             residual += o.operator.adjoint(difference)
-            seen += spread
+            seen += o.operator.adjoint(o.weight)
+            largest = max(largest, float(difference.max()))
             volume = o.stack.volume
             rescanned[volume.name] = volume.with_voxels(again.cpu().numpy(), f"{volume.name} re-sliced")
             per_stack.append(_residual_numbers(o, difference, mask))
         count = sum((_footprint(o.operator) for o in observations), torch.zeros_like(residual))
-        residual /= seen.clamp_min(1e-6)
+        # interpolation has negative lobes, so the mean of differences may leave their range
+        residual = (residual / seen.clamp_min(LEAST_SEEN)).clamp(0, largest) * (seen > LEAST_SEEN)
 
         def volume_of(values: Tensor, name: str) -> Volume:
-            return Volume(values.cpu().numpy(), problem.grid.affine, name)
+            return Volume(np.ascontiguousarray(values[part].cpu().numpy()), grid.affine, name)
 
         volumes[contrast] = volume_of(x, f"{contrast} SR")
-        residuals[contrast] = volume_of(residual * (seen > 1e-6), f"{contrast} residual")
+        residuals[contrast] = volume_of(residual, f"{contrast} residual")
         coverage[contrast] = volume_of(count, f"{contrast} coverage")
         numbers[contrast] = {
             "clipped_voxels": clipped,
             "limits": [low, high],
-            "unseen_fraction": round(float((count == 0).float().mean()), 4),
+            "unseen_fraction": round(float((count[part] == 0).float().mean()), 4),
             "stacks": per_stack,
         }
-    resampler = make_resampler(problem, solution, volumes, scales)
+    resampler = make_resampler(problem, solution, volumes, scales, grid)
     return Reconstruction(volumes, residuals, coverage, rescanned, {"contrasts": numbers}, resampler)
 
 
@@ -245,21 +267,26 @@ def intensity_limits(stacks: list[Stack]) -> tuple[float, float]:
 
 
 def make_resampler(
-    problem: Problem, solution: Solution, volumes: dict[str, Volume], scales: dict[str, Scale]
-):
+    problem: Problem,
+    solution: Solution,
+    volumes: dict[str, Volume],
+    scales: dict[str, Scale],
+    grid: Grid,
+) -> Callable[[float], dict[str, Volume]]:
     """The function behind `Reconstruction.resample`."""
 
     def resample(spacing: float) -> dict[str, Volume]:
-        grid = problem.grid.with_spacing((spacing, spacing, spacing))
-        sampled = None if solution.sample is None else solution.sample(grid)
+        mm = check_spacing(spacing)
+        finer = grid.with_spacing((mm, mm, mm))
+        sampled = None if solution.sample is None else solution.sample(finer)
         out = {}
         for contrast, volume in volumes.items():
             if sampled is None:
-                x, _ = interpolate(torch.from_numpy(volume.voxels), volume.grid, grid)
+                x, _ = interpolate(torch.from_numpy(volume.voxels), volume.grid, finer)
             else:
                 x = sampled[contrast].cpu() * scales[contrast].unit
             low, high = intensity_limits([o.stack for o in problem.of(contrast)])
-            out[contrast] = Volume(x.clamp(low, high).numpy(), grid.affine, volume.name, volume.meta)
+            out[contrast] = Volume(x.clamp(low, high).numpy(), finer.affine, volume.name, volume.meta)
         return out
 
     return resample
@@ -295,6 +322,7 @@ def _residual_numbers(o: Observation, difference: Tensor, mask: Tensor | None) -
         inside = foreground_mask(volume)
     else:
         inside = (o.operator.forward(mask.to(difference.device)) > 0.5).cpu().numpy()
+    inside &= (o.weight > 0).cpu().numpy()
     sigma = noise_sigma(volume, o.slice_axis, inside)
     residual = difference.cpu().numpy()[inside]
     median = float(np.median(residual)) if residual.size else 0.0

@@ -16,7 +16,8 @@ class Reconstruction:
     volumes : by contrast, on the target grid, in the units of the source
     residuals : by contrast, on the target grid: |acquired - re-sliced result| spread back onto the grid
     coverage : by contrast, on the target grid: how many stacks saw the voxel
-    rescanned : for each stack, by its volume's name: the result as that stack's scanner would see it
+    rescanned : for each stack, by its volume's name, on the stack's own grid (its header as given, even where
+        alignment moved it): the result as that stack's scanner would see it
     report : method, parameters, choice and why, self-check, warnings, times
     """
 
