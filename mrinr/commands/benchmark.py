@@ -21,4 +21,4 @@ def run(args: argparse.Namespace, session: Session) -> None:
     folder = session.outputs.folder(args.out)
     from mrinr import benchmark
 
-    session.facts = benchmark.run(args.name, args.data, args.small, folder)
+    session.facts = benchmark.run(args.name, args.data, args.small, folder, session.context)
