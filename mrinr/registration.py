@@ -27,13 +27,19 @@ def align(stacks: list[Stack], context: Context) -> tuple[list[Stack], list[np.n
     for n, stack in enumerate(stacks[1:]):
         context.progress(n / max(len(stacks) - 1, 1), f"Aligning {stack.volume.name}")
         motion = rigid_motion(stacks[0], stack, context)
+        size, voxel = displacement(motion, stack.volume), float(stacks[0].volume.spacing.min())
+        names = stack.volume.name, stacks[0].volume.name
         if _within_error(motion, stacks[0], stack):
             motion = np.eye(4)
+            if size > WARN_ABOVE * voxel:
+                context.warn(
+                    f"{names[0]} may lie {size:.1f} mm off {names[1]}; slices this thick cannot tell, so its "
+                    "header is trusted."
+                )
         else:
-            size = displacement(motion, stack.volume)
             context.warn(
-                f"{stack.volume.name} was moved by {size:.1f} mm ({rotation_degrees(motion):.1f} degrees) to "
-                f"match {stacks[0].volume.name}; look at it, or turn alignment off if the headers are right."
+                f"{names[0]} was moved by {size:.1f} mm ({rotation_degrees(motion):.1f} degrees) to match "
+                f"{names[1]}; look at it, or turn alignment off if the headers are right."
             )
         motions.append(motion)
         moved.append(_moved(stack, motion))
