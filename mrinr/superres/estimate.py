@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 MEMORY_SHARE = 0.7  # of what is free now
 MEMORY_LIMIT = 8e9  # bytes: a laptop must live with it
-BASE_BYTES = 5e8  # interpreter and torch
+BASE_BYTES = 8e8  # interpreter, torch and the trial runs
 # arrays of the target grid's size that a method holds for each contrast, and once; seconds a million voxels
-# and contrast on one core, and once for each contrast (measured with `mrinr benchmark`, rounded up)
+# and contrast on one core, and once for each contrast (measured, rounded up; INRs from small crops)
 COSTS = {
-    "cubic": (3, 5, 0.1, 0.1),
-    "tv": (4, 10, 1.2, 0.5),
-    "guided": (6, 12, 5.0, 10.0),
-    "auto": (6, 12, 5.0, 25.0),
-    "profile-inr": (6, 12, 40.0, 30.0),
-    "best": (8, 12, 45.0, 40.0),
-    "irem": (4, 8, 600.0, 10.0),
-    "single": (4, 8, 900.0, 10.0),
-    "vanilla": (4, 8, 900.0, 10.0),
-    "split-head": (4, 8, 900.0, 10.0),
+    "cubic": (3, 5, 0.1, 1.0),
+    "tv": (4, 12, 1.2, 3.0),
+    "guided": (8, 20, 3.0, 12.0),
+    "auto": (8, 20, 3.0, 16.0),
+    "profile-inr": (6, 12, 200.0, 30.0),
+    "best": (8, 12, 400.0, 60.0),
+    "irem": (4, 8, 8000.0, 10.0),
+    "single": (4, 8, 4000.0, 10.0),
+    "vanilla": (4, 8, 4000.0, 10.0),
+    "split-head": (4, 8, 4000.0, 10.0),
 }
 
 
