@@ -95,7 +95,8 @@ def test_headers_that_fit_to_a_small_part_of_a_slice_are_trusted_to_the_last_dig
     for before, after, motion in zip(stacks, aligned, motions, strict=True):
         np.testing.assert_array_equal(motion, np.eye(4))
         np.testing.assert_array_equal(before.volume.affine, after.volume.affine)
-    assert context.warnings == []
+    # what mutual information found may be said, as doubt; it lies near the limit for saying so
+    assert all(warning.endswith("so its header is trusted.") for warning in context.warnings)
 
 
 def test_the_warning_says_which_stack_moved_how_far_and_what_to_do(subject):
