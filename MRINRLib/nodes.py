@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,22 @@ def affineFromNode(node: Any) -> np.ndarray:
     toWorld = vtk.vtkMatrix4x4()
     transform.GetMatrixTransformToWorld(toWorld)
     return slicer.util.arrayFromVTKMatrix(toWorld) @ affine
+
+
+def inScene(node: Any) -> bool:
+    """Whether a node that was found earlier is still there."""
+    return node is not None and node.GetScene() is slicer.mrmlScene
+
+
+def requireInScene(sources: Iterable[Any]) -> None:
+    """Raise InputError when one of the nodes that a job was started with is gone."""
+    for node in sources:
+        if not inScene(node):
+            raise InputError(
+                _("{volume} was removed from the scene meanwhile, so its result is not shown.").format(
+                    volume=node.GetName()
+                )
+            )
 
 
 def hasVoxels(node: Any) -> bool:

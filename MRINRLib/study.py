@@ -46,8 +46,7 @@ def choiceFor(node: Any, contrast: str | None = None) -> Choice:
     A volume whose contrast nobody states keeps its own name as contrast, so that it is fused with no other.
     """
     geometry = nodes.geometryFromNode(node)
-    if node.IsA("vtkMRMLLabelMapVolumeNode"):
-        raise InputError(_("{volume} is a label map; choose an MR volume.").format(volume=nodes.nameOf(node)))
+    refuseLabels(node)
     stack = Stack(geometry, thickness=dicom.metaFromNode(node).get("thickness"))
     assert stack.slice_axis is not None and stack.thickness is not None
     contrast = contrast or contrast_of(node.GetName(), *dicom.descriptions(node))
@@ -60,12 +59,8 @@ def fillFromStudy(scene: Any = None) -> list[Choice]:
     Thick slices come first, then volumes of contrasts that have no thick slices, which guide the others.
     Localizers and MRINR's own results are left out.
     """
-    scene = scene or slicer.mrmlScene
-    candidates = [
-        node for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", scene) if _isImage(node)
-    ]
     choices = []
-    for node in _sameStudy(candidates):
+    for node in images(scene):
         try:
             choices.append(choiceFor(node))
         except InputError:
@@ -73,6 +68,19 @@ def fillFromStudy(scene: Any = None) -> list[Choice]:
     thick = [choice for choice in choices if _anisotropy(choice) >= THICK]
     known = {choice.contrast for choice in thick}
     return thick + [choice for choice in choices if choice not in thick and choice.contrast not in known]
+
+
+def refuseLabels(node: Any) -> None:
+    if node.IsA("vtkMRMLLabelMapVolumeNode"):
+        raise InputError(_("{volume} is a label map; choose an MR volume.").format(volume=nodes.nameOf(node)))
+
+
+def images(scene: Any = None) -> list[Any]:
+    """The MR volumes of the study that is shown, else of the first one; no localizers, nothing of MRINR's."""
+    scene = scene or slicer.mrmlScene
+    return _sameStudy(
+        node for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", scene) if _isImage(node)
+    )
 
 
 def _isImage(node: Any) -> bool:

@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import slicer
 from slicer.i18n import tr as _
 
-from mrinr.engine import EngineError, Event
 from mrinr.errors import InputError
 from MRINRLib import nodes, provenance, roi
 from MRINRLib.engine import Engine, workerThreads
+from MRINRLib.job import WorkerJob
 from MRINRLib.study import Choice
 
 
@@ -58,14 +57,12 @@ def uniqueNames(stacks: Sequence[Choice]) -> list[str]:
     return names
 
 
-class SuperResJob:
+class SuperResJob(WorkerJob):
     """A reconstruction that was started.
 
-    state : 'queued', 'running', 'cancelling', 'finished', 'cancelled' or 'failed'
     nodes : result volumes, one for each contrast, in the order of the stacks; empty unless finished
     residuals, coverage : nodes by contrast; rescans : a node for each stack, what its scanner would have seen
-    report : see `mrinr.superres.Reconstruction.report`; warnings : sentences
-    error : the exception of a failed job (InputError or EngineError), its text made for people
+    report : see `mrinr.superres.Reconstruction.report`; the rest is of every job
     """
 
     def __init__(
@@ -76,18 +73,13 @@ class SuperResJob:
         onPreview: Callable[[Any], None] | None = None,
         onFinished: Callable[[list[Any]], None] | None = None,
     ) -> None:
+        super().__init__(onProgress, onPreview, onFinished)
         if not request.stacks:
             raise InputError(_("No stack was given; choose at least one."))
         self.request = request
-        self.nodes: list[Any] = []
         self.residuals: dict[str, Any] = {}
         self.coverage: dict[str, Any] = {}
         self.rescans: list[Any] = []
-        self.report: dict[str, Any] = {}
-        self.warnings: list[str] = []
-        self.error: InputError | EngineError | None = None
-        self._onProgress, self._onPreview, self._onFinished = onProgress, onPreview, onFinished
-        self._engine = engine
         volumes = {
             f"stack{index}": choice.stack(name).volume
             for index, (choice, name) in enumerate(
@@ -96,77 +88,33 @@ class SuperResJob:
         }
         if request.like is not None:
             volumes["like"] = nodes.volumeFromNode(request.like)
-        parameters = {**request.parameters(), "threads": workerThreads()}
-        self._job = engine.submit("superres", volumes, parameters, self._onEvent)
+        self._submit(engine, "superres", volumes, {**request.parameters(), "threads": workerThreads()})
 
-    @property
-    def state(self) -> str:
-        return self._job.state
-
-    @property
-    def done(self) -> bool:
-        return self._job.done
-
-    def cancel(self) -> None:
-        """Stop; `onFinished` is called within a second, with an empty list."""
-        self._job.cancel()
-
-    def wait(self) -> list[Any]:
-        """Wait with a live window; returns `nodes`. Raises `error` when the job failed."""
-        self._engine.wait(self._job)
-        if self.error is not None:
-            raise self.error
-        return self.nodes
-
-    def _onEvent(self, event: Event) -> None:
-        data = event.data
-        if event.kind == "progress" and self._onProgress is not None:
-            self._onProgress(data["fraction"], data["seconds_left"], data["text"])
-        elif event.kind == "preview" and self._onPreview is not None:
-            self._onPreview(event.volumes["preview"])
-        elif event.kind == "warning":
-            self.warnings.append(data["text"])
-        elif event.kind == "failed":
-            text = data["text"]
-            self.error = InputError(text) if data["input"] else EngineError(text, data["details"])
-        elif event.kind == "result":
-            self._makeNodes(event)
-        if event.kind in ("result", "cancelled", "failed") and self._onFinished is not None:
-            self._onFinished(self.nodes)
-
-    def _makeNodes(self, event: Event) -> None:
-        self.report = event.data["report"]
-        lost = [choice for choice in self.request.stacks if choice.node.GetScene() is not slicer.mrmlScene]
-        if lost:
-            self.error = InputError(
-                _("{volume} was removed from the scene meanwhile, so its result is not shown.").format(
-                    volume=lost[0].node.GetName()
-                )
-            )
-            return
+    def _receive(self, volumes: dict[str, Any]) -> None:
+        nodes.requireInScene(choice.node for choice in self.request.stacks)
         folder = nodes.folderBeside(
             self.request.stacks[0].node,
             _("{name} SR details").format(name=self.request.stacks[0].node.GetName()),
         )
         for contrast in dict.fromkeys(choice.contrast for choice in self.request.stacks):
             first = next(choice.node for choice in self.request.stacks if choice.contrast == contrast)
-            result = self._node(event.volumes[f"{contrast}_sr"], f"{first.GetName()} SR", first, contrast)
+            result = self._node(volumes[f"{contrast}_sr"], f"{first.GetName()} SR", first, contrast)
             self.nodes.append(result)
             name = first.GetName()
             self.residuals[contrast] = self._node(
-                event.volumes[f"{contrast}_residual"], f"{name} SR residual", first, contrast, folder
+                volumes[f"{contrast}_residual"], f"{name} SR residual", first, contrast, folder
             )
             self.coverage[contrast] = self._node(
-                event.volumes[f"{contrast}_coverage"], f"{name} SR coverage", first, contrast, folder
+                volumes[f"{contrast}_coverage"], f"{name} SR coverage", first, contrast, folder
             )
             self.residuals[contrast].GetDisplayNode().SetAutoWindowLevel(True)
-            most = float(event.volumes[f"{contrast}_coverage"].voxels.max(initial=1.0))
+            most = float(volumes[f"{contrast}_coverage"].voxels.max(initial=1.0))
             shown = self.coverage[contrast].GetDisplayNode()
             shown.SetAutoWindowLevel(False)  # it fails on a constant
             shown.SetWindowLevel(most, most / 2)
         for index, choice in enumerate(self.request.stacks):
             name = f"{choice.node.GetName()} SR re-sliced"
-            volume = event.volumes[f"rescan{index}"]
+            volume = volumes[f"rescan{index}"]
             node = self._node(volume, name, choice.node, choice.contrast, folder)
             node.SetNodeReferenceID(provenance.PREFIX + "stack", choice.node.GetID())
             self.rescans.append(node)

@@ -30,9 +30,11 @@ from mrinr.superres import METHODS
 from mrinr.superres.estimate import Estimate, affordable_bytes, estimate
 from MRINRLib import engine, install, nodes, roi, sample_data, study, views
 from MRINRLib.device_line import DeviceLine
-from MRINRLib.results_section import ResultsSection, inScene
+from MRINRLib.job_controls import JobControls
+from MRINRLib.nodes import inScene
 from MRINRLib.stacks_table import StacksTable
 from MRINRLib.superres_job import Request, SuperResJob, uniqueNames
+from MRINRLib.superres_results import SuperResResults
 
 SPACING_MODES = ("auto", "custom", "like volume")
 
@@ -147,8 +149,12 @@ class MRINRSuperResWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         uiWidget.setMRMLScene(slicer.mrmlScene)
         self.logic = MRINRSuperResLogic()
         self._table = StacksTable(self.ui.stacksTable, self._onStacksEdited)
-        self._results = ResultsSection(self.ui)
+        self._results = SuperResResults(self.ui)
         self._device = DeviceLine(self.ui.deviceLabel)
+        ui = self.ui
+        self._controls = JobControls(
+            ui, (ui.stacksSection, ui.settingsSection, ui.advancedSection, ui.resultsSection)
+        )
 
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
@@ -162,7 +168,7 @@ class MRINRSuperResWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
         self.ui.stacksTable.connect("itemSelectionChanged()", self._onStackSelected)
         self.initializeParameterNode()
-        self._showRunning(False)
+        self._controls.showRunning(False)
 
     def cleanup(self) -> None:
         """Called when the application closes, when the widgets may be gone already, and before a reload."""
@@ -190,7 +196,7 @@ class MRINRSuperResWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onSceneStartClose(self, caller=None, event=None) -> None:
         """Called just before the scene is closed."""
         self._stopJob()
-        self._showRunning(False)
+        self._controls.showRunning(False)
         self._results.closeComparison()
         self.setParameterNode(None)
 
@@ -227,10 +233,14 @@ class MRINRSuperResWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Called when the user presses Fill from study."""
         rows = study.fillFromStudy()
         if not rows:
-            self._say(_("No MR volume with enough slices is loaded; load the stacks first."), error=True)
+            self._controls.say(
+                _("No MR volume with enough slices is loaded; load the stacks first."), error=True
+            )
             return
         setChoices(self._parameterNode, rows)
-        self._say(_("Stacks found: {count}. Check contrast, slices and thickness.").format(count=len(rows)))
+        self._controls.say(
+            _("Stacks found: {count}. Check contrast, slices and thickness.").format(count=len(rows))
+        )
 
     def onAddButton(self, checked: bool = False) -> None:
         """Called when the user presses Add beside the volume selector."""
@@ -238,7 +248,7 @@ class MRINRSuperResWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         try:
             row = study.choiceFor(node)
         except InputError as error:
-            self._say(str(error), error=True)
+            self._controls.say(str(error), error=True)
             return
         setChoices(self._parameterNode, [*choices(self._parameterNode), row])
         self.ui.addSelector.setCurrentNode(None)
@@ -318,31 +328,24 @@ class MRINRSuperResWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Called when the user presses Apply, or Cancel, which is the same button."""
         if self._job is not None:
             self._job.cancel()
-            self.ui.applyButton.enabled = False
-            self.ui.progressLabel.text = _("Cancelling…")
+            self._controls.showCancelling()
             return
-        self._say("")
+        self._controls.say("")
         try:
             install.ensure("MRINRSuperRes")
             request = requestFrom(self._parameterNode)
             self._preview = views.Preview(request.stacks[0].node) if self._parameterNode.preview else None
             job = self._job = self.logic.startRequest(
                 request,
-                onProgress=self._onProgress,
+                onProgress=self._controls.progress,
                 onPreview=self._preview.show if self._preview is not None else None,
                 onFinished=lambda results: self._onFinished(job, results),
             )
         except InputError as error:
-            self._say(str(error), error=True)
+            self._controls.say(str(error), error=True)
             return
         self._results.closeComparison()
-        self._showRunning(True)
-
-    def _onProgress(self, fraction: float, secondsLeft: float | None, text: str) -> None:
-        self.ui.progressBar.value = int(1000 * fraction)
-        if self._job is None or self._job.state != "cancelling":
-            left = "" if secondsLeft is None else _(", about {time} left").format(time=duration(secondsLeft))
-            self.ui.progressLabel.text = text + left
+        self._controls.showRunning(True)
 
     def _onFinished(self, job: SuperResJob, results: list) -> None:
         """Called once for each job, however it ended."""
@@ -350,14 +353,14 @@ class MRINRSuperResWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         self._job = None
         self._endPreview()
-        self._showRunning(False)
+        self._controls.showRunning(False)
         if job.error is not None:
             logging.error("MRINRSuperRes: %s\n%s", job.error, getattr(job.error, "details", ""))
-            self._say(str(job.error), error=True)
+            self._controls.say(str(job.error), error=True)
         elif job.state == "cancelled":
-            self._say(_("Cancelled; nothing was changed."))
+            self._controls.say(_("Cancelled; nothing was changed."))
         else:
-            self._say("\n".join(job.warnings))
+            self._controls.say("\n".join(job.warnings))
         parameters = self._parameterNode or self.logic.getParameterNode()
         if results:
             with slicer.util.NodeModify(parameters):
@@ -376,32 +379,6 @@ class MRINRSuperResWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._preview is not None:
             self._preview.end()
             self._preview = None
-
-    def _showRunning(self, running: bool) -> None:
-        ui = self.ui
-        for section in (ui.stacksSection, ui.settingsSection, ui.advancedSection, ui.resultsSection):
-            section.enabled = not running
-        self.ui.progressBar.visible = running
-        self.ui.progressLabel.visible = running
-        self.ui.progressBar.value = 0
-        self.ui.progressLabel.text = _("Starting…")
-        self.ui.applyButton.text = _("Cancel") if running else _("Apply")
-        if running:
-            self.ui.applyButton.enabled = True
-            self.ui.applyButton.toolTip = _("Stop; nothing will be changed.")
-
-    def _say(self, text: str, error: bool = False) -> None:
-        self.ui.messageLabel.text = text
-        self.ui.messageLabel.visible = bool(text)
-        self.ui.messageLabel.styleSheet = "color: #c0392b; font-weight: bold" if error else ""
-
-
-def duration(seconds: float) -> str:
-    return (
-        _("{seconds:.0f} s").format(seconds=seconds)
-        if seconds < 90
-        else _("{minutes:.0f} min").format(minutes=seconds / 60)
-    )
 
 
 class MRINRSuperResLogic(ScriptedLoadableModuleLogic):

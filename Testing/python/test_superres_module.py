@@ -103,8 +103,8 @@ def test_fill_from_study_apply_and_compare(panel, tmp_path):
     t1, _t2 = load_pair(size=48)
     slicer.util.setSliceViewerLayers(background=t1, fit=True)
     panel.ui.fillButton.click()
-    assert [row.contrast for row in panel._table._choices] == ["T1", "T2"]
-    assert [row.orientation for row in panel._table._choices] == ["axial", "coronal"]
+    assert [row.contrast for row in panel._table.rows] == ["T1", "T2"]
+    assert [row.orientation for row in panel._table.rows] == ["axial", "coronal"]
     assert "48 x 48 x 48" in panel.ui.estimateLabel.text
     picture(panel, "1_filled", tmp_path)
 
@@ -185,11 +185,11 @@ def test_parameters_live_in_the_scene(panel, tmp_path):
         node.SetAndObserveStorageNodeID(storage.GetID())
     assert slicer.mrmlScene.Commit(path)
     slicer.mrmlScene.Clear()
-    assert panel._table._choices == []
+    assert panel._table.rows == []
     slicer.mrmlScene.SetURL(path)
     assert slicer.mrmlScene.Import()
     assert panel._parameterNode.spacing == 2.0 and panel.ui.spacingBox.value == 2.0
-    rows = panel._table._choices
+    rows = panel._table.rows
     assert [row.node.GetName() for row in rows] == ["T1 axial", "T2 coronal"]
     assert [row.thickness for row in rows] == [4.0, 3.0]
 
@@ -198,7 +198,7 @@ def test_a_removed_volume_leaves_the_table(panel):
     t1, _t2 = load_pair()
     panel.ui.fillButton.click()
     slicer.mrmlScene.RemoveNode(t1)
-    assert [row.node.GetName() for row in panel._table._choices] == ["T2 coronal"]
+    assert [row.node.GetName() for row in panel._table.rows] == ["T2 coronal"]
     assert panel.ui.stacksTable.rowCount == 1
 
 
