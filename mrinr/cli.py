@@ -16,7 +16,18 @@ from types import FrameType
 from typing import NoReturn
 
 import mrinr
-from mrinr.commands import benchmark, degrade, demo, evaluate, simulate, superres
+from mrinr.commands import (
+    benchmark,
+    degrade,
+    demo,
+    evaluate,
+    finetune,
+    models,
+    simulate,
+    superres,
+    synthesize,
+    train,
+)
 from mrinr.commands.progress import ProgressLine
 from mrinr.commands.session import Session
 from mrinr.engine.failures import sentence
@@ -24,9 +35,13 @@ from mrinr.errors import Cancelled, InputError
 
 COMMANDS = {
     "superres": superres,
+    "synthesize": synthesize,
     "degrade": degrade,
     "evaluate": evaluate,
     "simulate": simulate,
+    "models": models,
+    "train": train,
+    "finetune": finetune,
     "benchmark": benchmark,
     "demo": demo,
 }

@@ -13,11 +13,25 @@ from mrinr.volume import Volume
 NOTICES = {
     "super-resolution": "Super-resolution: computed from the sources below, not acquired at this resolution.",
     "degraded": "Simulated acquisition: computed from the source below, not acquired by a scanner.",
+    "synthesis": "SYNTHETIC: predicted by a model from the sources below, not acquired by a scanner.",
 }
+ENHANCEMENT = (
+    "Contrast enhancement cannot be inferred from the inputs: what looks enhanced here is the model's guess, "
+    "and what does not may enhance."
+)
+
+
+def notice(kind: str, target: str = "") -> str:
+    """What every output says of itself; `target` is the sequence that was synthesised."""
+    return f"{NOTICES[kind]} {ENHANCEMENT}" if target == "T1ce" else NOTICES[kind]
 
 
 def describe(
-    kind: str, method: str, parameters: Mapping[str, Any], sources: Sequence[Mapping[str, Any]]
+    kind: str,
+    method: str,
+    parameters: Mapping[str, Any],
+    sources: Sequence[Mapping[str, Any]],
+    target: str = "",
 ) -> dict[str, Any]:
     """Provenance as a dict that JSON can carry.
 
@@ -25,10 +39,11 @@ def describe(
     ----------
     kind : a key of `NOTICES`
     sources : {name, sha256} of each source
+    target : the sequence that was synthesised, for kind "synthesis"
     """
     return {
         "kind": kind,
-        "notice": NOTICES[kind],
+        "notice": notice(kind, target),
         "method": method,
         "parameters": dict(parameters),
         "mrinr": mrinr.__version__,
