@@ -74,7 +74,7 @@ def bloch(sequence: Sequence, T1: float, cycles: int = 2000) -> float:
 @pytest.mark.parametrize(
     "sequence",
     [
-        *SEQUENCES.values(),
+        *(sequence for sequence in SEQUENCES.values() if not sequence.b),
         Sequence(TR=30, TE=5, flip=25),
         Sequence(TR=2500, TE=3, TI=1100, echo_train=160, flip=7),
         Sequence(TR=4000, TE=80, TI=150, TE_last=200),
@@ -82,7 +82,7 @@ def bloch(sequence: Sequence, T1: float, cycles: int = 2000) -> float:
 )
 @pytest.mark.parametrize("tissue", ["white matter", "grey matter", "CSF", "fat"])
 def test_closed_forms_agree_with_playing_the_sequence(sequence, tissue):
-    T1, T2, PD = TISSUES[tissue]
+    T1, T2, PD, _ = TISSUES[tissue]
     expected = bloch(sequence, T1) * PD * np.exp(-sequence.TE / T2)
     assert of(tissue, sequence) == pytest.approx(expected, rel=1e-6, abs=1e-9)
 

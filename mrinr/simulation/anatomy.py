@@ -14,16 +14,19 @@ from mrinr.resources import resource
 from mrinr.volume import Volume, read
 
 # FreeSurfer numbers, and beyond 500 those of the SynthSeg training maps outside the brain. What is in no row
-# (air, cortical bone, flowing blood) gives no signal.
+# (air, cortical bone) gives no signal.
 LABELS = {
     "white matter": (2, 7, 25, 41, 46, 57, 77, 85, 136, 137, 163, 164, *range(251, 256), 530),
     "grey matter": (3, 8, 17, 18, 42, 47, 53, 54, 80, *range(1000, 1036), *range(2000, 2036)),
     "deep grey": (9, 10, 11, 12, 26, 28, 48, 49, 50, 51, 58, 60),
     "pallidum": (13, 52),
     "brainstem": (16, 512),
-    "CSF": (4, 5, 14, 15, 24, 30, 31, 43, 44, 62, 63, 72, 506),
+    "CSF": (4, 5, 14, 15, 24, 43, 44, 72, 506),
     "fat": (511, 516),
-    "muscle": (507, 508, 509),
+    "muscle": (507, 508),
+    "vessel": (30, 62, 502, 514),
+    "mucosa": (509,),
+    "choroid plexus": (31, 63),
 }
 LESION_LABEL = 25
 OUTSIDE_BRAIN = range(500, 1000)

@@ -58,7 +58,7 @@ def save(subject: Subject, folder: Path) -> None:
         "seed": subject.seed,
         "anatomy": subject.anatomy,
         "sequences": {
-            name: {"TR": s.TR, "TE": s.TE, "TI": s.TI, "ETL": s.echo_train, "b": 0}
+            name: {"TR": s.TR, "TE": s.TE, "TI": s.TI, "ETL": s.echo_train, "b": s.b}
             for name, s in subject.sequences.items()
         },
     }

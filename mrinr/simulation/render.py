@@ -51,12 +51,14 @@ class Renderer:
         self.kinds = sorted({lesion.only or "" for lesion in lesions})
         self.lesions = lesions
         tissues = (*anatomy.tissues, *("MS lesion" for _ in self.kinds))
-        parameters = np.stack([np.stack(scan.at_nodes(tissue)) for tissue in tissues], axis=1)
+        parameters = np.stack([np.stack(scan.at_nodes(tissue)[:3]) for tissue in tissues], axis=1)
         nodes = dict(zip(MAPS, parameters, strict=True))
         for name, sequence in sequences.items():
             hidden = ("MS lesion" if kind in ("", name) else "white matter" for kind in self.kinds)
             shown = (*anatomy.tissues, *hidden)
-            nodes[name] = np.stack([signal(sequence, *scan.at_nodes(tissue)) for tissue in shown])
+            nodes[name] = np.stack(
+                [signal(sequence, *scan.at_nodes(tissue, sequence.agent)) for tissue in shown]
+            )
         self.nodes = {name: torch.tensor(values, dtype=torch.float32) for name, values in nodes.items()}
         # Where the voxels of the grid lie in the anatomy, in its voxels.
         self.places = [((np.arange(n) + 0.5) * pool / 2 - 0.5).clip(0) for n in self.grid.shape]

@@ -19,6 +19,8 @@ class Sequence:
     flip : flip angle in degrees of a spoiled gradient echo; None for spin echo
     TI2 : second inversion time in ms (double inversion recovery): TI separates the two inversions and TI2
         the second one from the excitation
+    b : diffusion weighting in s/mm2
+    agent : whether it is played after contrast agent
     """
 
     TR: float
@@ -28,12 +30,15 @@ class Sequence:
     TE_last: float | None = None
     flip: float | None = None
     TI2: float = 0.0
+    b: float = 0.0
+    agent: bool = False
 
     def __post_init__(self) -> None:
-        times = (self.TR, self.TE, self.TI, self.TI2, self.last_echo)
+        times = (self.TR, self.TE, self.TI, self.TI2, self.last_echo, self.b)
         if not np.isfinite(times).all() or self.TR <= 0 or self.TE <= 0 or min(times) < 0:
             raise InputError(
-                f"TR and TE must be above 0 ms and TI at least 0, not {self.TR}, {self.TE}, {self.TI}."
+                "TR and TE must be above 0 ms and TI and b at least 0, "
+                f"not {self.TR}, {self.TE}, {self.TI}, {self.b}."
             )
         needed = self.TI + self.TI2 + (self.last_echo if self.flip is None else 0)
         if needed > self.TR:
@@ -56,9 +61,16 @@ class Sequence:
         return 2 * self.TE
 
 
-def signal(sequence: Sequence, T1: np.ndarray, T2: np.ndarray, PD: np.ndarray) -> np.ndarray:
-    """Magnitude of the signal of tissues T1, T2 (ms) and PD (relative), arrays of one shape."""
+def signal(
+    sequence: Sequence, T1: np.ndarray, T2: np.ndarray, PD: np.ndarray, ADC: np.ndarray | float | None = None
+) -> np.ndarray:
+    """Magnitude of the signal of tissues T1, T2 (ms), PD (relative) and ADC (1e-3 mm2/s), of one shape.
+
+    Without an ADC nothing is lost to diffusion.
+    """
     transverse = PD * np.exp(-sequence.TE / T2)
+    if sequence.b and ADC is not None:
+        transverse = transverse * np.exp(-sequence.b * 1e-3 * ADC)
     if sequence.flip is not None:
         recovered = mprage(sequence, T1) if sequence.TI else spoiled(sequence, T1)
         return np.abs(recovered) * transverse
