@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-SHIPPED = ("anatomy",)  # folders of Resources; mrinr/resources.py finds them
+SHIPPED = ("anatomy", "bundles")  # folders of Resources; mrinr/resources.py finds them
 
 
 class BuildWithResources(build_py):

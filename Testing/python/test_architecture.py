@@ -15,7 +15,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 HOST = {"slicer", "qt", "ctk", "vtk", "vtkmodules", "MRMLCorePython", "PySide6", "PythonQt"}
 # What Slicer may lack until a person has agreed to install it (its SimpleITK may be missing, too).
-MISSING = ["torch", "SimpleITK", "nibabel", "safetensors", "psutil", "monai", "skimage", "pydicom"]
+MISSING = [
+    "torch", "SimpleITK", "nibabel", "safetensors", "psutil", "monai", "accelerate", "skimage", "pydicom",
+]  # fmt: skip
 
 FOUNDATION = {
     f"mrinr.{name}"
@@ -27,18 +29,24 @@ FOUNDATION = {
 } | {"mrinr"}  # fmt: skip
 # package: what it may import besides itself and the foundation
 ABOVE = {
+    "mrinr.bundles": set(),
     "mrinr.engine": set(),
     "mrinr.simulation": set(),
     "mrinr.superres": {"mrinr.engine.device"},
+    "mrinr.synthesis": {"mrinr.bundles", "mrinr.engine.device"},
+    "mrinr.training": {"mrinr.bundles", "mrinr.engine.device", "mrinr.simulation", "mrinr.synthesis"},
     "mrinr.report": {"mrinr.superres"},
     "mrinr.demo": {"mrinr.superres", "mrinr.simulation"},
-    "mrinr.benchmark": {"mrinr.superres", "mrinr.simulation"},
+    "mrinr.benchmark": {
+        "mrinr.bundles", "mrinr.superres", "mrinr.simulation", "mrinr.synthesis", "mrinr.training",
+    },
     "mrinr.commands": {
-        "mrinr.superres", "mrinr.simulation", "mrinr.engine", "mrinr.report", "mrinr.demo", "mrinr.benchmark",
+        "mrinr.benchmark", "mrinr.bundles", "mrinr.demo", "mrinr.engine", "mrinr.report", "mrinr.simulation",
+        "mrinr.superres", "mrinr.synthesis", "mrinr.training",
     },
     "mrinr.cli": {"mrinr.commands", "mrinr.engine"},
     "mrinr.__main__": {"mrinr.cli"},
-    "MRINRLib": {"mrinr.superres", "mrinr.simulation", "mrinr.engine"},
+    "MRINRLib": {"mrinr.bundles", "mrinr.engine", "mrinr.simulation", "mrinr.superres", "mrinr.synthesis"},
 }  # fmt: skip
 # These know the methods; everything else in superres is a method or shared by methods and knows none of them.
 CONDUCTORS = {
@@ -110,10 +118,18 @@ def test_the_backend_never_imports_slicer_or_qt():
 
 def test_the_backend_uses_no_package_that_it_does_not_declare():
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    needed = re.findall(r'"([\w-]+)', project.split("\ndependencies = [")[1].split("]")[0])
-    declared = {name.replace("pillow", "PIL") for name in needed}
-    used = {name.split(".")[0] for path in files("mrinr") for name in imports(path)}
-    assert used - sys.stdlib_module_names - {"mrinr"} == declared
+
+    def declared(key: str) -> set[str]:
+        needed = re.findall(r'"([\w-]+)', project.split(f"\n{key} = [")[1].split("]")[0])
+        return {name.replace("pillow", "PIL") for name in needed}
+
+    def used(paths: Iterable[Path]) -> set[str]:
+        names = {name.split(".")[0] for path in paths for name in imports(path)}
+        return names - sys.stdlib_module_names - {"mrinr"}
+
+    training = set(files("mrinr/training"))
+    assert used(set(files("mrinr")) - training) == declared("dependencies")
+    assert used(training) - declared("dependencies") == declared("train")
 
 
 def test_every_part_of_the_backend_imports_only_what_lies_below_it():
@@ -168,7 +184,7 @@ def test_modules_know_the_library_and_the_library_knows_no_module():
 
 def test_the_backend_loads_where_nothing_but_numpy_is_installed():
     names = ["mrinr", "mrinr.volume", "mrinr.geometry", "mrinr.context", "mrinr.errors", "mrinr.contrasts",
-             "mrinr.formats", "mrinr.superres", "mrinr.superres.estimate", "mrinr.engine",
+             "mrinr.formats", "mrinr.bundles", "mrinr.superres", "mrinr.superres.estimate", "mrinr.engine",
              "mrinr.engine.client", "mrinr.engine.device", "mrinr.cli"]  # fmt: skip
     code = f"""
 import importlib
