@@ -74,8 +74,9 @@ def read(folder: Path) -> dict[str, Any]:
         raise InputError(
             f"{folder} is no model: it has no {METADATA}; name the folder that contains configs."
         )
+    data = read_bytes(path)
     try:
-        found = json.loads(read_bytes(path).decode("utf-8"), parse_constant=_finite, parse_float=_finite)
+        found = json.loads(data.decode(), parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is no readable JSON ({error}); copy the model again.") from error
     return check(found, str(path))
@@ -200,7 +201,7 @@ def _tensor(name: str) -> dict[str, Any]:
 
 def _version(package: str) -> str:
     try:
-        return installed.version(package)
+        return installed.version(package).partition("+")[0]  # without the build
     except installed.PackageNotFoundError:
         return ""
 

@@ -81,6 +81,10 @@ def network(folder: Path, metadata: dict[str, Any]) -> torch.nn.Module:
     if problem:
         raise InputError(f"{where} has weights that do not fit {name}: {problem}; copy the model again.")
     made = kind(**arguments).float()
+    for each in ("inputs", "targets"):
+        says, has = metadata["mrinr"][each], getattr(made, each, None)
+        if has is not None and not set(says) <= set(has):
+            raise InputError(f"{where} says that its {each} are {', '.join(says)}, but has {', '.join(has)}.")
     made.load_state_dict(tensors)
     return made.eval()
 
