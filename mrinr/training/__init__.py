@@ -1,0 +1,1 @@
+"""Training and fine-tuning: people made up by the simulator or folders of real ones in, a bundle out."""

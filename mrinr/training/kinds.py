@@ -1,0 +1,72 @@
+"""What can be trained: a network, its recipe, and what a batch must show and ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from mrinr.bundles import ARCHITECTURES
+from mrinr.errors import InputError
+from mrinr.synthesis import INPUTS
+from mrinr.training.recipe import Recipe
+from mrinr.training.simulated import Wanted
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One row of `KINDS`.
+
+    recipe : "module:class" in mrinr.training
+    presets : by name, the arguments of the network beside inputs and targets, and those of the data
+    wanted : (inputs, targets) to what a batch shows
+    """
+
+    recipe: str
+    presets: Mapping[str, tuple[dict[str, Any], dict[str, Any]]]
+    wanted: Callable[[tuple[str, ...], tuple[str, ...]], Wanted]
+
+    def of(self, preset: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        if preset not in self.presets:
+            raise InputError(f"The preset '{preset}' is not known; use {' or '.join(self.presets)}.")
+        return self.presets[preset]
+
+
+def _any_subset(inputs: tuple[str, ...], targets: tuple[str, ...]) -> Wanted:
+    return Wanted(inputs, targets, most=3, at_once=2)
+
+
+def _all(inputs: tuple[str, ...], targets: tuple[str, ...]) -> Wanted:
+    return Wanted(inputs, targets)
+
+
+def _one(inputs: tuple[str, ...], targets: tuple[str, ...]) -> Wanted:
+    return Wanted(inputs, inputs, most=1)
+
+
+KINDS = {
+    "multimodal": Kind(
+        "multimodal:ModalityInvariant",
+        {
+            "compact": ({"width": 16, "decoder_width": 16}, {"size": (128, 128), "batch": 4}),
+            "paper": ({"width": 32, "decoder_width": 32}, {"size": (160, 192), "batch": 16}),
+        },
+        _any_subset,
+    ),
+    "brain": Kind("brain:BrainRecipe", {"compact": ({}, {"size": (192, 208), "batch": 6})}, _one),
+}
+
+
+def build(
+    kind: str, preset: str, inputs: tuple[str, ...], targets: tuple[str, ...]
+) -> tuple[Recipe, dict[str, Any], dict[str, Any]]:
+    """A new recipe with its network, the network's arguments, and the arguments of the data."""
+    network_arguments, data_arguments = KINDS[kind].of(preset)
+    arguments = dict(network_arguments)
+    if kind != "brain":
+        arguments |= {"inputs": list(inputs), "targets": list(targets)}
+    module, _, name = ARCHITECTURES[kind].partition(":")
+    network = getattr(import_module(module), name)(**arguments)
+    module, _, name = KINDS[kind].recipe.partition(":")
+    return getattr(import_module(f"mrinr.training.{module}"), name)(network), arguments, data_arguments

@@ -1,0 +1,84 @@
+"""Training the modality-invariant model (Joyce 2017, section 4): the paper's three terms, and the interval."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Any
+
+import torch
+from torch import nn
+
+from mrinr.synthesis.multimodal import Multimodal, fuse
+from mrinr.synthesis.prediction import Prediction
+from mrinr.training.batch import Batch
+from mrinr.training.recipe import mean_absolute, pinball
+
+OUTSIDE = 0.15  # weight of what is not brain: skull and scalp are drawn, but not at the brain's cost
+WARM_UP = 0.02  # of the training
+LEVER = 50.0  # pixels, about the radius of a brain
+PER_PIXEL = 0.02  # loss for a pixel of misalignment
+
+
+class ModalityInvariant:
+    """Fused error + each input's own error + variance of the latents, weights 1 as in the paper.
+
+    The spatial transformer also learns from the motion that the simulator made; the paper has no such term.
+    """
+
+    def __init__(self, network: Multimodal, rate: float = 1e-3) -> None:
+        self.networks: dict[str, nn.Module] = {"generator": network}
+        self.optimizers = {"generator": torch.optim.Adam(network.parameters(), rate)}
+
+    def decay(self, fraction: float) -> float:
+        if fraction < WARM_UP:
+            return (fraction + 1e-3) / WARM_UP
+        return 0.5 * (1 + math.cos(math.pi * (fraction - WARM_UP) / (1 - WARM_UP))) + 1e-3
+
+    def step(self, batch: Batch, accelerator: Any) -> dict[str, float]:
+        model, optimizer = self.networks["generator"], self.optimizers["generator"]
+        assert isinstance(model, Multimodal)
+        with accelerator.autocast():
+            losses = terms(model, batch)
+        optimizer.zero_grad(set_to_none=True)
+        accelerator.backward(sum(losses.values()))
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        return {name: float(value.detach()) for name, value in losses.items()}
+
+    def predict(self, network: nn.Module, batch: Batch, target: str) -> Prediction:
+        return in_float(network(batch.seen, target=target))
+
+
+def terms(model: Multimodal, batch: Batch) -> dict[str, torch.Tensor]:
+    """The terms of the loss, means over the targets. Own errors are those of one input, drawn each time."""
+    latents, motions = model.align(model.encode(batch.seen))
+    fused = fuse(latents)
+    weight = OUTSIDE + (1 - OUTSIDE) * batch.brain
+    losses = dict.fromkeys(("fused", "own", "interval"), batch.brain.new_zeros(()))
+    for target, truth in batch.clean.items():
+        found = in_float(model.decode(fused, target))
+        losses["fused"] = losses["fused"] + mean_absolute(found.mean, truth, weight)
+        losses["interval"] = losses["interval"] + pinball(found, truth, weight)
+        if len(latents) > 1:
+            latent = latents[random.choice(list(latents))]
+            own = mean_absolute(in_float(model.decode(latent, target)).mean, truth, weight)
+            losses["own"] = losses["own"] + own
+    losses = {name: value / len(batch.clean) for name, value in losses.items()}
+    if len(latents) > 1:
+        losses["variance"] = torch.stack([z.float() for z in latents.values()]).var(0, correction=0).mean()
+        losses["motion"] = sum(
+            (_corners(motions[name]) - _corners(batch.motion[name])).abs().mean() for name in motions
+        ) * (PER_PIXEL / len(motions))
+    return losses
+
+
+def in_float(found: Prediction) -> Prediction:
+    return Prediction(*(x.float() for x in found))
+
+
+def _corners(motion: torch.Tensor) -> torch.Tensor:
+    """Where (n, 3) motions take points LEVER pixels from the middle, in pixels."""
+    angle, down, right = motion.float().unbind(1)
+    turn, shift = torch.stack([angle.cos() - 1, angle.sin()], 1) * LEVER, torch.stack([down, right], 1)
+    return torch.cat([turn + shift, turn.flip(1) - shift], 1)
