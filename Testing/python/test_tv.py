@@ -126,7 +126,8 @@ def test_the_smoothness_term_is_the_gradient_of_its_energy():
         total = 0.0
         for axis in range(3):
             d = np.diff(v, axis=axis) * scale[axis]
-            total += (np.take(edges, range(v.shape[axis] - 1), axis) * d**2).sum()
+            near, far = (np.take(edges, range(n, v.shape[axis] - 1 + n), axis) for n in (0, 1))
+            total += ((near + far) / 2 * d**2).sum()
         return 0.5 * 3.0 * total
 
     out = tv.add_smoothness(
@@ -145,8 +146,19 @@ def test_edge_weights_count_the_edges_of_all_contrasts():
     x[2:] = 3.0
     y[2:] = 4.0
     edges = tv.edge_weights([x, y], [0.5, 1.0, 1.0], 1e-3)
-    np.testing.assert_allclose(edges[1], 1 / 2.5, rtol=1e-5)
-    np.testing.assert_allclose(edges[0], 1 / 1e-3, rtol=1e-5)
+    np.testing.assert_allclose(edges[1:3], 2**0.5 / 2.5, rtol=1e-5)  # on both sides of the edge
+    np.testing.assert_allclose(edges[[0, 3]], 1 / 1e-3, rtol=1e-5)
+
+
+def test_a_mirrored_head_gives_the_mirrored_result():
+    problem = problem_of(head_stacks(("T1", "axial"), shape=(32, 32, 32)))
+    (o,) = problem.observations
+    straight = tv.solve(problem, Context()).volumes["T1"]
+    for axis in range(3):
+        o.values = o.values.flip(axis)
+        mirrored = tv.solve(problem, Context()).volumes["T1"].flip(axis)
+        o.values = o.values.flip(axis)
+        torch.testing.assert_close(mirrored, straight, rtol=0, atol=2e-3)
 
 
 # while it runs ------------------------------------------------------------------------------------------

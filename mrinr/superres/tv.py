@@ -47,23 +47,28 @@ def conjugate_gradient(apply: Callable[[Tensor], Tensor], b: Tensor, x: Tensor, 
 
 
 def edge_weights(volumes: list[Tensor], scale: list[float], epsilon: float) -> Tensor:
-    """1 / sqrt(sum over contrasts and axes of squared forward differences + epsilon^2)."""
+    """1 / sqrt(sum over contrasts and axes of squared differences + epsilon^2).
+
+    The square is the mean of the forward and the backward difference's, so that no direction of an axis
+    counts more than the other.
+    """
     total = torch.full_like(volumes[0], epsilon**2)
     for x in volumes:
         for axis in range(3):
             n = x.shape[axis] - 1
-            d = torch.diff(x, dim=axis)
-            total.narrow(axis, 0, n).addcmul_(d, d, value=scale[axis] ** 2)
+            d = torch.diff(x, dim=axis).square_()
+            total.narrow(axis, 0, n).add_(d, alpha=scale[axis] ** 2 / 2)
+            total.narrow(axis, 1, n).add_(d, alpha=scale[axis] ** 2 / 2)
     return total.rsqrt_()
 
 
 def add_smoothness(out: Tensor, x: Tensor, edges: Tensor, scale: list[float], weight: float) -> Tensor:
-    """out += weight * D^T W D x, with D the forward differences."""
+    """out += weight * D^T W D x: D differences of neighbours, W the mean of the two voxels' `edges`."""
     for axis in range(3):
         n = x.shape[axis] - 1
         d = torch.diff(x, dim=axis)
-        d.mul_(edges.narrow(axis, 0, n))
-        factor = weight * scale[axis] ** 2
+        d.mul_(edges.narrow(axis, 0, n) + edges.narrow(axis, 1, n))
+        factor = weight * scale[axis] ** 2 / 2
         out.narrow(axis, 1, n).add_(d, alpha=factor)
         out.narrow(axis, 0, n).sub_(d, alpha=factor)
     return out
