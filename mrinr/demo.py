@@ -34,12 +34,14 @@ def run(
     device: str = "auto",
     threads: int | None = None,
     head: Anatomy | None = None,
+    seed: int = SEED,
 ) -> dict[str, Any]:
     """Simulate, reconstruct, judge, and draw.
 
     Writes to `out`: <contrast>_input, _cubic, _sr and _truth.nii.gz and demo.png. Returns {"files",
     "picture", "method", "reason", "psnr": {contrast: {"cubic", "result"}}}; PSNR in dB in the brain, the
-    range is the truth's 99.9th percentile there. `head` is ICBM152 unless given.
+    range is the truth's 99.9th percentile there. `head` is ICBM152 unless given; `seed` draws its tissue,
+    lesions and noise.
 
     Raises InputError when `out` cannot be written, Cancelled after Cancel.
     """
@@ -48,23 +50,23 @@ def run(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{out} cannot be made; choose another folder.") from error
-    subject, stacks = _scan(head, context.stage(0, 0.1))
+    subject, stacks = _scan(head, seed, context.stage(0, 0.1))
     context.progress(0.1, "Cubic interpolation, to compare with")
     # The stacks share the scanner's axes and nobody moved, so the headers can be trusted.
-    options: dict[str, Any] = {"device": device, "threads": threads, "register": "off"}
+    options: dict[str, Any] = {"device": device, "threads": threads, "seed": seed, "register": "off"}
     cubic = reconstruct(stacks, method="cubic", context=context.quiet(), **options)
     result = reconstruct(stacks, method="auto", context=context.stage(0.12, 0.95), **options)
     context.progress(0.95, "Comparing with the truth")
     return _judge(out, subject, stacks, cubic, result)
 
 
-def _scan(head: Anatomy | None, context: Context) -> tuple[Subject, list[Stack]]:
+def _scan(head: Anatomy | None, seed: int, context: Context) -> tuple[Subject, list[Stack]]:
     """The 0.5 mm truth, on axes askew to the scanner's, and the stacks that the scanner made of it."""
     from mrinr.simulation import acquire, bounding_grid, icbm, rotation, simulate_subject, slice_grid
 
     head = (head or icbm()).moved(rotation(*POSE))
     subject = simulate_subject(
-        head, list(ORIENTATIONS), seed=SEED, lesions="ms", spacing=0.5, context=context
+        head, list(ORIENTATIONS), seed=seed, lesions="ms", spacing=0.5, context=context
     )
     field = bounding_grid(subject.brain)
     stacks = []
@@ -77,7 +79,7 @@ def _scan(head: Anatomy | None, context: Context) -> tuple[Subject, list[Stack]]
             THICKNESS,
             noise=NOISE,
             scale=subject.scale(contrast),
-            seed=number,
+            seed=seed + number,
         )
         stacks.append(Stack(seen, contrast, 2, THICKNESS))
     return subject, stacks

@@ -20,6 +20,6 @@ def run(args: argparse.Namespace, session: Session) -> None:
     folder = session.outputs.folder(args.out)
     from mrinr import demo
 
-    found = demo.run(folder, session.context, args.device, args.threads)
+    found = demo.run(folder, session.context, args.device, args.threads, seed=args.seed)
     session.facts = {key: found[key] for key in ("method", "reason", "psnr")}
     session.facts["picture"] = str(args.out / Path(found["picture"]).name)
