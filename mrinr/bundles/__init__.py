@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,8 +178,10 @@ def check_free(folder: Path) -> None:
     there = folder.absolute()
     while not there.exists():
         there = there.parent
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise InputError(f"{folder} cannot be written; name another folder for the model.")
+    try:
+        tempfile.TemporaryDirectory(prefix=".mrinr-", dir=there).cleanup()
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written ({reason(error)}); name another folder.") from error
 
 
 def _folder(name_or_folder: str | Path) -> Path:

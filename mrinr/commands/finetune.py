@@ -9,7 +9,8 @@ from typing import Any
 
 from mrinr import bundles
 from mrinr.commands.session import Session
-from mrinr.commands.train import check_folders, check_steps, extra_packages
+from mrinr.commands.synthesize import sequence
+from mrinr.commands.train import check_folders, check_steps
 
 HELP = "adapt a model to your own scans"
 ROWS = {"before": "before", "after": "after", "linear": "linear fit"}
@@ -27,22 +28,22 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, session: Session) -> None:
     check_folders([args.data])
     check_steps(args.steps)
+    target = args.target and sequence(args.target, "--target")
     bundles.check_free(args.out)
     before = bundles.find(args.bundle)
-    with extra_packages():
-        from mrinr import training
+    from mrinr import training
 
-        bundle, report = training.finetune(
-            before,
-            args.data,
-            args.out,
-            target=args.target,
-            steps=args.steps,
-            seed=args.seed,
-            device=args.device,
-            threads=args.threads,
-            context=session.context,
-        )
+    bundle, report = training.finetune(
+        before,
+        args.data,
+        args.out,
+        target=target,
+        steps=args.steps,
+        seed=args.seed,
+        device=args.device,
+        threads=args.threads,
+        context=session.context,
+    )
     session.facts = {**report, "weights_sha256": bundle.sha256, "from_sha256": before.sha256}
     if not args.quiet:
         print(table(report))

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mrinr import provenance
+from mrinr import provenance, synthesis
 from mrinr.commands.session import Session
 from mrinr.errors import InputError
 from mrinr.formats.sidecar import path_of
+from mrinr.synthesis import INPUTS
 
 if TYPE_CHECKING:
     from mrinr.synthesis import Synthesis
@@ -26,7 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=FILE",
-        help="a scan and its sequence (T1, T2, FLAIR, PD, DWI, T1ce): NIfTI, NRRD or DICOM; once for each",
+        help=f"a scan and its sequence ({', '.join(INPUTS)}): NIfTI, NRRD or DICOM; once for each",
     )
     add("--target", required=True, metavar="NAME", help="the sequence that is missing")
     add("--out", type=Path, required=True, metavar="FILE")
@@ -37,20 +38,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, session: Session) -> None:
-    from mrinr.synthesis import INPUTS, synthesize
-
-    target = _sequence(args.target, INPUTS, "--target")
-    paths = _inputs(args.input, INPUTS)
+    target = sequence(args.target, "--target")
+    paths = _inputs(args.input)
     if target in paths:
         raise InputError(
             f"{target} is both an input and the target; leave it out of the inputs to synthesize it."
         )
-    like = None if args.like is None else _sequence(args.like, INPUTS, "--like")
+    like = None if args.like is None else sequence(args.like, "--like")
     if like is not None and like not in paths:
         raise InputError(f"--like names {like}, which is no input; name one of {', '.join(paths)}.")
     _promise(args, session, paths.values())
     volumes = {name: session.read(path) for name, path in paths.items()}
-    result = synthesize(
+    result = synthesis.synthesize(
         volumes,
         target,
         model=args.model,
@@ -65,7 +64,7 @@ def run(args: argparse.Namespace, session: Session) -> None:
     _write(args, session, volumes, target, result)
 
 
-def _inputs(given: Sequence[str], known: Sequence[str]) -> dict[str, Path]:
+def _inputs(given: Sequence[str]) -> dict[str, Path]:
     """Files by sequence, in the order given."""
     if not given:
         raise InputError("No input was given; name at least one, for example --input T1=t1.nii.gz.")
@@ -74,7 +73,7 @@ def _inputs(given: Sequence[str], known: Sequence[str]) -> dict[str, Path]:
         name, equals, file = text.partition("=")
         if not (name and equals and file):
             raise InputError(f"--input must be NAME=FILE, for example T1={text.strip('=')}, not '{text}'.")
-        role = _sequence(name, known, "--input")
+        role = sequence(name, "--input")
         if role in paths:
             raise InputError(f"Two inputs are called {role}: {paths[role]} and {file}; give one of them.")
         for other, path in paths.items():
@@ -84,12 +83,12 @@ def _inputs(given: Sequence[str], known: Sequence[str]) -> dict[str, Path]:
     return paths
 
 
-def _sequence(name: str, known: Sequence[str], option: str) -> str:
+def sequence(name: str, option: str) -> str:
     """The sequence as it is spelled here; 't1CE' is understood."""
-    for each in known:
+    for each in INPUTS:
         if each.lower() == name.lower():
             return each
-    raise InputError(f"{option} names '{name}', which is no known sequence; use one of {', '.join(known)}.")
+    raise InputError(f"{option} names '{name}', which is no known sequence; use one of {', '.join(INPUTS)}.")
 
 
 def _promise(args: argparse.Namespace, session: Session, inputs: Iterable[Path]) -> None:

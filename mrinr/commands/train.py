@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from mrinr import bundles
 from mrinr.commands.session import Session
+from mrinr.commands.synthesize import sequence
 from mrinr.errors import InputError
 
 HELP = "train a model"
@@ -39,30 +40,34 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, session: Session) -> None:
+    if any(importlib.util.find_spec(package) is None for package in EXTRA):
+        raise InputError("Training needs the extra packages: pip install 'mrinr[train]'.")
     check_folders(args.data)
     check_steps(args.steps)
     if args.hours is not None and not (math.isfinite(args.hours) and args.hours > 0):
         raise InputError(f"--hours must be above 0, not {args.hours:g}.")
-    bundles.check_free(args.out)
-    with extra_packages():
-        from mrinr import training
+    inputs = args.inputs and [sequence(name, "--inputs") for name in args.inputs]
+    targets = args.target and [sequence(name, "--target") for name in args.target]
+    out = args.out.expanduser().absolute()
+    bundles.check_free(out)
+    from mrinr import training
 
-        bundle = training.train(
-            args.kind,
-            args.data,
-            args.out,
-            preset=args.preset,
-            inputs=args.inputs,
-            targets=args.target,
-            steps=args.steps,
-            hours=args.hours,
-            work=args.checkpoint or args.out.with_name(f"{args.out.name}.checkpoint"),
-            held_out=args.held_out,
-            seed=args.seed,
-            device=args.device,
-            threads=args.threads,
-            context=session.context,
-        )
+    bundle = training.train(
+        args.kind,
+        args.data,
+        out,
+        preset=args.preset,
+        inputs=inputs,
+        targets=targets,
+        steps=args.steps,
+        hours=args.hours,
+        work=args.checkpoint or out.with_name(f"{out.name}.checkpoint"),
+        held_out=args.held_out,
+        seed=args.seed,
+        device=args.device,
+        threads=args.threads,
+        context=session.context,
+    )
     session.facts = {"model": bundle.name, "weights_sha256": bundle.sha256, **bundle.facts}
     if not args.quiet:
         print(bundle.card)
@@ -78,14 +83,3 @@ def check_folders(folders: Sequence[Path]) -> None:
 def check_steps(steps: int | None) -> None:
     if steps is not None and steps < 1:
         raise InputError(f"--steps must be at least 1, not {steps}.")
-
-
-@contextmanager
-def extra_packages() -> Iterator[None]:
-    """Says how to install what only training needs, where that is missing."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] in EXTRA:
-            raise InputError("Training needs the extra packages: pip install 'mrinr[train]'.") from error
-        raise
