@@ -184,8 +184,8 @@ def test_modules_know_the_library_and_the_library_knows_no_module():
 
 def test_the_backend_loads_where_nothing_but_numpy_is_installed():
     names = ["mrinr", "mrinr.volume", "mrinr.geometry", "mrinr.context", "mrinr.errors", "mrinr.contrasts",
-             "mrinr.formats", "mrinr.bundles", "mrinr.superres", "mrinr.superres.estimate", "mrinr.engine",
-             "mrinr.engine.client", "mrinr.engine.device", "mrinr.cli"]  # fmt: skip
+             "mrinr.formats", "mrinr.bundles", "mrinr.superres", "mrinr.superres.estimate", "mrinr.synthesis",
+             "mrinr.engine", "mrinr.engine.client", "mrinr.engine.device", "mrinr.cli"]  # fmt: skip
     code = f"""
 import importlib
 for name in {names!r}:

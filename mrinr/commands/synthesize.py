@@ -5,17 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from mrinr import provenance, synthesis
+from mrinr import provenance
 from mrinr.commands.session import Session
 from mrinr.errors import InputError
 from mrinr.formats.sidecar import path_of
-from mrinr.synthesis import INPUTS
-
-if TYPE_CHECKING:
-    from mrinr.synthesis import Synthesis
-    from mrinr.volume import Volume
+from mrinr.synthesis import INPUTS, Synthesis, synthesize
+from mrinr.volume import Volume
 
 HELP = "a missing sequence from the ones that are there"
 
@@ -49,7 +45,7 @@ def run(args: argparse.Namespace, session: Session) -> None:
         raise InputError(f"--like names {like}, which is no input; name one of {', '.join(paths)}.")
     _promise(args, session, paths.values())
     volumes = {name: session.read(path) for name, path in paths.items()}
-    result = synthesis.synthesize(
+    result = synthesize(
         volumes,
         target,
         model=args.model,
@@ -60,7 +56,8 @@ def run(args: argparse.Namespace, session: Session) -> None:
         threads=args.threads,
         context=session.context,
     )
-    session.facts = result.report
+    # "inputs" in the shell's report are the files
+    session.facts = {**result.report, "sequences": {name: each.name for name, each in volumes.items()}}
     _write(args, session, volumes, target, result)
 
 
