@@ -16,7 +16,7 @@ FACTS = {
     "inputs": ["T1", "T2"],
     "targets": ["FLAIR"],
     "spacing_mm": [1.0, 1.0],
-    "normalisation": "the brain's median is 1",
+    "normalisation": {"ratios": {"FLAIR": {"T1": 0.8, "T2": 0.6}}},
     "training": {
         "data": "nothing",
         "licence": "Apache-2.0",
@@ -27,7 +27,7 @@ FACTS = {
         "hardware": "none",
     },
     "metrics": {},
-    "calibration": {},
+    "calibration": {"FLAIR": {"edges": [0.05, 0.1], "factors": [1.2, 1.0, 0.9]}},
     "statistics": {},
     "intended_use": "tests",
 }

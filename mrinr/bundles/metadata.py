@@ -37,8 +37,7 @@ SCHEMA = (
 LEAST_MONAI = "1.5.0"  # said where MONAI is not installed, as when fine-tuning in Slicer
 
 TEXT, NUMBER, WHOLE, OBJECT = "text", "a number", "a whole number", "an object"
-NAME, NAMES = "a name", "a list of different names"
-SIZES, TEXT_OR_OBJECT = "a list of positive numbers", "text or an object"
+NAME, NAMES, SIZES = "a name", "a list of different names", "a list of positive numbers"
 MONAI = {
     **dict.fromkeys(("schema", "version", "monai_version", "pytorch_version", "numpy_version"), TEXT),
     **dict.fromkeys(("task", "description", "authors", "copyright"), TEXT),
@@ -49,7 +48,7 @@ FACTS = {
     "inputs": NAMES,
     "targets": NAMES,
     "spacing_mm": SIZES,
-    "normalisation": TEXT_OR_OBJECT,
+    "normalisation": OBJECT,
     "training": OBJECT,
     "metrics": OBJECT,
     "calibration": OBJECT,
@@ -140,6 +139,33 @@ def _check_ours(ours: dict[str, Any], where: str) -> None:
             f"{where} names the architecture '{ours['architecture']}', which is not known; this MRINR has "
             f"{', '.join(ARCHITECTURES)}, so update it."
         )
+    if ours["architecture"] != "brain":
+        for target in ours["targets"]:
+            _check_scale(ours, target, where)
+
+
+def _check_scale(ours: dict[str, Any], target: str, where: str) -> None:
+    """What a target's brightness and uncertainty are computed from."""
+    ratios = ours["normalisation"].get("ratios")
+    row = ratios.get(target) if isinstance(ratios, dict) else None
+    others = [name for name in ours["inputs"] if name != target]
+    if not (isinstance(row, dict) and _is([row.get(name) for name in others] or [1], SIZES)):
+        raise InputError(
+            f"{where} does not say how bright {target} is beside each input; copy the model again."
+        )
+    if target in ours["calibration"] and not _is_calibration(ours["calibration"][target]):
+        raise InputError(f"{where} has a calibration of {target} that cannot be used; copy the model again.")
+
+
+def _is_calibration(table: Any) -> bool:
+    """As `mrinr.synthesis.calibration` makes them: a factor of at least 0 for each bin between rising edges."""
+    if not isinstance(table, dict):
+        return False
+    edges, factors = table.get("edges"), table.get("factors")
+    for numbers in (edges, factors):
+        if not (isinstance(numbers, list) and numbers and all(_is(each, NUMBER) for each in numbers)):
+            return False
+    return len(factors) == len(edges) + 1 and edges == sorted(edges) and min(factors) >= 0
 
 
 def _check_files(files: dict[str, Any], where: str) -> None:
@@ -180,8 +206,7 @@ def _is(value: Any, kind: str) -> bool:
             and all(_is(each, NAME if kind == NAMES else NUMBER) for each in value)
             and (len(set(value)) == len(value) if kind == NAMES else min(value) > 0)
         )
-    kinds: dict[str, tuple[type, ...]] = {TEXT: (str,), OBJECT: (dict,), TEXT_OR_OBJECT: (str, dict)}
-    return isinstance(value, kinds[kind]) and value != ""
+    return isinstance(value, {TEXT: str, OBJECT: dict}[kind]) and value != ""
 
 
 def _tensor(name: str) -> dict[str, Any]:
