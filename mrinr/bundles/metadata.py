@@ -158,10 +158,9 @@ def _check_scale(ours: dict[str, Any], target: str, where: str) -> None:
 
 
 def _is_calibration(table: Any) -> bool:
-    """As `mrinr.synthesis.calibration` makes them: a factor of at least 0 for each bin between rising edges."""
-    if not isinstance(table, dict):
-        return False
-    edges, factors = table.get("edges"), table.get("factors")
+    """As `mrinr.synthesis.calibration` makes them: a factor for each bin between rising edges."""
+    edges: Any = table.get("edges") if isinstance(table, dict) else None
+    factors: Any = table.get("factors") if isinstance(table, dict) else None
     for numbers in (edges, factors):
         if not (isinstance(numbers, list) and numbers and all(_is(each, NUMBER) for each in numbers)):
             return False
