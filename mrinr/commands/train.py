@@ -36,7 +36,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--steps", type=int, metavar="N", help="(default: the preset's)")
     add("--hours", type=float, metavar="H", help="stop after this time and save what was learned")
     add("--checkpoint", type=Path, metavar="DIR", help="where to keep what a later run continues from")
-    add("--held-out", nargs="+", default=[], metavar="NAME", help="subjects to test on and never train on")
+    add("--held-out", nargs="+", default=[], metavar="NAME", help="subjects to judge and calibrate on")
+    add("--exclude", nargs="+", default=[], metavar="NAME", help="subjects to leave alone")
 
 
 def run(args: argparse.Namespace, session: Session) -> None:

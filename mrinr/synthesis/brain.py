@@ -18,9 +18,7 @@ class BrainMask(nn.Module):
         self.levels = levels
         widths = [width * min(2**n, 4) for n in range(levels)]
         self.down = nn.ModuleList(_block(a, b) for a, b in zip([1, *widths], widths, strict=False))
-        self.up = nn.ModuleList(
-            _block(a + b, b) for a, b in zip(widths[:0:-1], widths[-2::-1], strict=True)
-        )
+        self.up = nn.ModuleList(_block(a + b, b) for a, b in zip(widths[:0:-1], widths[-2::-1], strict=True))
         self.last = nn.Conv2d(width, 1, 1)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:

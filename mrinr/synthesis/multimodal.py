@@ -24,6 +24,7 @@ SLOPE = 0.3  # of LeakyReLU, as in the paper
 LEAST_PIXELS = 4  # two poolings
 LARGEST_TURN = 0.3  # radians
 LARGEST_SHIFT = 12.0  # pixels
+SEEN = 128  # pixels in the middle of a slice that the spatial transformer looks at
 
 
 class Multimodal(nn.Module):
@@ -64,7 +65,9 @@ class Multimodal(nn.Module):
         """Latents (n, latent, h, w) of the images, in the order of `inputs`."""
         unknown = [name for name in images if name not in self.encoders]
         if unknown or not images:
-            raise InputError(f"This model takes {', '.join(self.inputs)}, not {', '.join(unknown) or 'nothing'}.")
+            raise InputError(
+                f"This model takes {', '.join(self.inputs)}, not {', '.join(unknown) or 'nothing'}."
+            )
         return {name: self.encoders[name](images[name]) for name in self.inputs if name in images}
 
     def align(
@@ -175,9 +178,15 @@ class SpatialTransformer(nn.Module):
 
     def forward(self, fixed: torch.Tensor, moving: torch.Tensor) -> torch.Tensor:
         """Latents (n, latent, h, w) to motions (n, 3), see `Multimodal.align`."""
-        both = functional.avg_pool2d(torch.cat([fixed, moving], 1), 2)
+        both = functional.avg_pool2d(_middle(torch.cat([fixed, moving], 1)), 2)
         motion = torch.tanh(self.motion(self.features(both)))
         return motion * motion.new_tensor([LARGEST_TURN, LARGEST_SHIFT, LARGEST_SHIFT])
+
+
+def _middle(image: torch.Tensor) -> torch.Tensor:
+    """The middle SEEN x SEEN pixels, so that a motion looks the same in slices of any size; zero outside."""
+    h, w = image.shape[-2:]
+    return functional.pad(image, ((SEEN - w) // 2, -((w - SEEN) // 2), (SEEN - h) // 2, -((h - SEEN) // 2)))
 
 
 def _conv(before: int, after: int) -> nn.Sequential:

@@ -1,1 +1,5 @@
 """Training and fine-tuning: people made up by the simulator or folders of real ones in, a bundle out."""
+
+from mrinr.training.train import train
+
+__all__ = ["train"]

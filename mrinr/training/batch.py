@@ -34,7 +34,9 @@ class Batch:
         for each in fields(self):
             value = getattr(self, each.name)
             moved[each.name] = (
-                {name: x.to(device) for name, x in value.items()} if isinstance(value, dict) else value.to(device)
+                {name: x.to(device) for name, x in value.items()}
+                if isinstance(value, dict)
+                else value.to(device)
             )
         return Batch(**moved)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from mrinr.bundles import ARCHITECTURES
 from mrinr.errors import InputError
-from mrinr.synthesis import INPUTS
+from mrinr.synthesis import local_inr, pix2pix
 from mrinr.training.recipe import Recipe
 from mrinr.training.simulated import Wanted
 
@@ -21,11 +21,13 @@ class Kind:
     recipe : "module:class" in mrinr.training
     presets : by name, the arguments of the network beside inputs and targets, and those of the data
     wanted : (inputs, targets) to what a batch shows
+    steps : where nobody says how many
     """
 
     recipe: str
     presets: Mapping[str, tuple[dict[str, Any], dict[str, Any]]]
     wanted: Callable[[tuple[str, ...], tuple[str, ...]], Wanted]
+    steps: int = 20_000
 
     def of(self, preset: str) -> tuple[dict[str, Any], dict[str, Any]]:
         if preset not in self.presets:
@@ -45,6 +47,14 @@ def _one(inputs: tuple[str, ...], targets: tuple[str, ...]) -> Wanted:
     return Wanted(inputs, inputs, most=1)
 
 
+def _adversarial(presets: Mapping[str, dict[str, Any]]) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
+    """Crops and batches as in Chen 2023."""
+    return {
+        "compact": (presets["compact"], {"size": (160, 128), "batch": 4}),
+        "paper": (presets["paper"], {"size": (160, 128), "batch": 8}),
+    }
+
+
 KINDS = {
     "multimodal": Kind(
         "multimodal:ModalityInvariant",
@@ -54,7 +64,9 @@ KINDS = {
         },
         _any_subset,
     ),
-    "brain": Kind("brain:BrainRecipe", {"compact": ({}, {"size": (192, 208), "batch": 6})}, _one),
+    "local-inr": Kind("adversarial:Adversarial", _adversarial(local_inr.PRESETS), _all),
+    "pix2pix": Kind("adversarial:Adversarial", _adversarial(pix2pix.PRESETS), _all),
+    "brain": Kind("brain:BrainRecipe", {"compact": ({}, {"size": (192, 208), "batch": 6})}, _one, 5_000),
 }
 
 
@@ -69,4 +81,6 @@ def build(
     module, _, name = ARCHITECTURES[kind].partition(":")
     network = getattr(import_module(module), name)(**arguments)
     module, _, name = KINDS[kind].recipe.partition(":")
-    return getattr(import_module(f"mrinr.training.{module}"), name)(network), arguments, data_arguments
+    recipe_module = import_module(f"mrinr.training.{module}")
+    settings = getattr(recipe_module, "PRESETS", {}).get(preset, {})
+    return getattr(recipe_module, name)(network, **settings), arguments, data_arguments

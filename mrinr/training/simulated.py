@@ -33,6 +33,7 @@ MEANT = {
     "T1": (("T1", 0.55), ("MPRAGE", 0.25), ("T1FLAIR", 0.2)),
     "T1ce": (("T1", 0.7), ("MPRAGE", 0.3)),
 }
+MAPS_FOR_RATIOS = 6
 BLUR = 0.6  # voxels: the partial volume that a label map lacks
 MARGIN = 10  # pixels simulated around a window, so that motion brings in what is there
 SLICES_PER_HEAD = 150  # then a new head takes the place of an old one
@@ -188,9 +189,9 @@ class Person:
         for n in present:
             nodes = _signal(sequence, scan, ALL_TISSUES[n], textured=True)
             image += (up @ nodes @ across.T) * fractions[n]
-        return image / self._level(sequence, scan, rng)
+        return image / self.median(sequence, scan, rng)
 
-    def _level(self, sequence: MRSequence, scan: Scan, rng: np.random.Generator) -> float:
+    def median(self, sequence: MRSequence, scan: Scan, rng: np.random.Generator) -> float:
         """The median signal in the whole brain, from its composition; borders mix two tissues."""
         signals = np.array(
             [0.0, *(_signal(sequence, scan, name, textured=False) for name in ALL_TISSUES[1:])]
@@ -198,6 +199,22 @@ class Person:
         drawn = rng.choice(len(signals), (2, 3000), p=self.composition)
         mixed = np.where(rng.random(3000) < 0.4, signals[drawn].mean(0), signals[drawn[0]])
         return max(float(np.median(mixed)), 1e-4)
+
+
+def ratios(
+    maps: Sequence[Path], inputs: Sequence[str], targets: Sequence[str], seed: int
+) -> dict[str, dict[str, float]]:
+    """By target and input: the target's median in the brain over the input's, both at one gain."""
+    rng = np.random.default_rng([seed, 1])
+    names = sorted({*inputs, *targets})
+    logs = []
+    for path in list(maps)[:MAPS_FOR_RATIOS]:
+        person = Person(draw_head(read(path), rng), rng)
+        for _ in range(40):
+            scan = draw_scan((1, 1, 1), rng)
+            logs.append([np.log(person.median(SEQUENCES[name], scan, rng)) for name in names])
+    mean = dict(zip(names, np.mean(logs, axis=0), strict=True))
+    return {t: {n: round(float(np.exp(mean[t] - mean[n])), 4) for n in inputs} for t in targets}
 
 
 def _signal(sequence: MRSequence, scan: Scan, tissue: str, textured: bool) -> Any:
@@ -263,7 +280,9 @@ def _draw_motion(rng: np.random.Generator) -> np.ndarray:
     if kind < 0.35:
         return np.zeros(3, np.float32)
     degrees, pixels = (2.0, 2.0) if kind < 0.75 else (9.0, 3.0)
-    return np.array([np.deg2rad(rng.uniform(-degrees, degrees)), *rng.uniform(-pixels, pixels, 2)], np.float32)
+    return np.array(
+        [np.deg2rad(rng.uniform(-degrees, degrees)), *rng.uniform(-pixels, pixels, 2)], np.float32
+    )
 
 
 def _inverse(motion: np.ndarray) -> np.ndarray:

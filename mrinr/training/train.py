@@ -1,0 +1,174 @@
+"""From data folders to a model folder."""
+
+from __future__ import annotations
+
+import os
+import platform
+import random
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from mrinr import bundles
+from mrinr.bundles import Bundle
+from mrinr.context import Context
+from mrinr.engine.device import choose, set_threads
+from mrinr.errors import InputError
+from mrinr.provenance import ENHANCEMENT
+from mrinr.synthesis import INPUTS
+from mrinr.training.export import card, judge
+from mrinr.training.kinds import KINDS, build
+from mrinr.training.loop import Budget, fit
+from mrinr.training.simulated import SimulatedSlices, ratios
+from mrinr.training.sources import Source, find_sources
+
+VALIDATION, JUDGED = 24, 240  # slices watched while training, and judged when it is done
+LIMITS = (
+    "Knows heads only, at about 1 mm in plane, and axial slices one at a time.",
+    "Trained on simulated people: what the simulator does not draw, it has not seen.",
+    "Research use; not for diagnosis.",
+)
+
+INTENDED = (
+    "Research: predicts a missing MR sequence of the head from those that are there. Its output is synthetic.",
+    "Research: finds the brain in a head of any sequence, skull on or off, to set scales and masks.",
+)
+
+
+def train(
+    kind: str,
+    data: Sequence[Path],
+    out: Path,
+    preset: str = "compact",
+    inputs: Sequence[str] | None = None,
+    targets: Sequence[str] | None = None,
+    steps: int | None = None,
+    hours: float | None = None,
+    work: Path | None = None,
+    held_out: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    seed: int = 0,
+    device: str = "auto",
+    threads: int | None = None,
+    context: Context | None = None,
+) -> Bundle:
+    """Train a model and save it in `out`; what `work` holds of an earlier run is continued.
+
+    Parameters
+    ----------
+    kind : a key of `KINDS`
+    data : folders of label maps (people are simulated from them) or of real subjects
+    inputs, targets : sequence names; None for all that the kind takes
+    held_out : names of maps or subjects to watch, judge and calibrate on; the last sixth when none is named
+    exclude : names of maps or subjects to leave alone
+
+    Raises InputError for unknown names and for folders without usable data.
+    """
+    context = context or Context()
+    if kind not in KINDS:
+        raise InputError(f"The kind '{kind}' is not known; use {', '.join(KINDS)}.")
+    shown, asked = names_of(kind, inputs, targets)
+    torch.manual_seed(seed)
+    random.seed(seed)
+    set_threads(threads)
+    recipe, arguments, data_arguments = build(kind, preset, shown, asked)
+    wanted = KINDS[kind].wanted(shown, asked)
+    sources = find_sources(data, exclude)
+    training, apart = sources.split(held_out)
+    judged = _drawn(apart.slices(wanted, **{**data_arguments, "batch": 1}, seed=seed + 1), JUDGED, context)
+    work = work or out.with_name(f"{out.name}.checkpoint")
+    stream = training.slices(wanted, **data_arguments, seed=seed)
+    workers = max(1, min(4, (os.cpu_count() or 2) - 1))
+    done = fit(
+        recipe,
+        DataLoader(stream, batch_size=None, num_workers=workers, prefetch_factor=8),
+        judged[:VALIDATION],
+        Budget(steps or KINDS[kind].steps, hours),
+        work,
+        choose(device)[0].type,
+        context.stage(0.02, 0.97),
+    )
+    facts = describe(kind, recipe, judged, training, shown, asked, seed, done)
+    return bundles.save(out, recipe.networks["generator"], kind, arguments, facts, card(out.name, facts))
+
+
+def names_of(
+    kind: str, inputs: Sequence[str] | None, targets: Sequence[str] | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What a model of `kind` takes and makes. Raises InputError for unknown or impossible names."""
+    shown = tuple(inputs or INPUTS)
+    asked = tuple(targets or (("brain",) if kind == "brain" else INPUTS))
+    known = (*INPUTS, "brain") if kind == "brain" else INPUTS
+    for name in (*shown, *asked):
+        if name not in known:
+            raise InputError(f"The sequence '{name}' is not known; use {', '.join(INPUTS)}.")
+    if kind in ("local-inr", "pix2pix") and (len(asked) != 1 or asked[0] in shown):
+        raise InputError(
+            f"A {kind} model has one target that is not among its inputs; name --inputs and --target."
+        )
+    return shown, asked
+
+
+def describe(
+    kind: str,
+    recipe: Any,
+    judged: Sequence[Any],
+    source: Source,
+    inputs: Sequence[str],
+    targets: Sequence[str],
+    seed: int,
+    done: dict[str, Any],
+) -> dict[str, Any]:
+    """The facts that a bundle carries."""
+    facts: dict[str, Any] = {
+        "inputs": ["any"] if kind == "brain" else list(inputs),
+        "targets": list(targets),
+        "spacing_mm": [1.0, 1.0],
+        "normalisation": {"method": "the brain's median is 1"},
+        "training": {
+            "data": source.described,
+            "licence": source.licence,
+            "command": shlex.join(["mrinr", *sys.argv[1:]]),
+            "seed": seed,
+            "steps": done["steps"],
+            "hours": round(done["seconds"] / 3600, 2),
+            "hardware": hardware(),
+        },
+        "metrics": {},
+        "calibration": {},
+        "statistics": {},
+        "intended_use": INTENDED[kind == "brain"],
+        "limits": list(LIMITS),
+    }
+    if kind == "brain":
+        return facts
+    if "T1ce" in targets:
+        facts["limits"] = [ENHANCEMENT, *LIMITS]
+    facts["normalisation"]["ratios"] = ratios(source.maps, inputs, targets, seed)
+    facts["metrics"], facts["calibration"] = judge(recipe, recipe.networks["generator"], judged)
+    facts["metrics_of"] = (
+        "Brain PSNR in dB (range: the truth's 99.9th percentile in the slice's brain; median over slices of "
+        "held-out people, inputs corrupted). The floors are fitted to the truth itself."
+    )
+    return facts
+
+
+def hardware() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{torch.get_num_threads()} {platform.machine()} CPU core(s)"
+
+
+def _drawn(stream: SimulatedSlices, count: int, context: Context) -> list[Any]:
+    found: list[Any] = []
+    for batch in stream:
+        context.progress(0.02 * len(found) / count, "Drawing people to judge on")
+        found.append(batch)
+        if len(found) == count:
+            break
+    return found
