@@ -20,10 +20,15 @@ def hasTorch() -> bool:
     return importlib.util.find_spec("torch") is not None
 
 
-def require() -> None:
+def require(small: Mapping[str, str] | None = None) -> None:
     """For scripts, which nobody may interrupt with a question: raises InputError where `ensure` would ask."""
-    if not hasTorch():
-        raise InputError(_("PyTorch is needed and not installed: press Apply in the module's panel once."))
+    lacking = [*([] if hasTorch() else ["PyTorch"]), *_missing(small or {})]
+    if lacking:
+        raise InputError(
+            _("{packages} is needed and not installed: press Apply in the module's panel once.").format(
+                packages=", ".join(lacking)
+            )
+        )
 
 
 def _missing(small: Mapping[str, str]) -> list[str]:

@@ -18,8 +18,12 @@ def stamp(
     parameters: Mapping[str, Any],
     sources: Sequence[Any],
     selfCheck: str = "",
+    **others: str,
 ) -> None:
-    """Write kind, method, parameters (JSON), version, and IDs and names of the source nodes on `node`."""
+    """Write kind, method, parameters (JSON), version, and IDs and names of the source nodes on `node`.
+
+    others : further attributes, such as model and target
+    """
     attributes = {
         "kind": kind,
         "method": method,
@@ -28,6 +32,7 @@ def stamp(
         "sourceIDs": " ".join(source.GetID() for source in sources),
         "sourceNames": json.dumps([source.GetName() for source in sources], ensure_ascii=False),
         "selfCheck": selfCheck,
+        **others,
     }
     for name, text in attributes.items():
         if text:
@@ -39,6 +44,11 @@ def stamp(
 def parameters(node: Any) -> dict[str, Any]:
     """The parameters that `stamp` wrote; empty for a node that is not ours."""
     return json.loads(node.GetAttribute(PREFIX + "parameters") or "{}")
+
+
+def get(node: Any, name: str) -> str:
+    """The attribute MRINR.<name>; empty where it was not written."""
+    return node.GetAttribute(PREFIX + name) or ""
 
 
 def isOurs(node: Any) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import slicer
 import vtk
 from slicer.i18n import tr as _
@@ -14,6 +15,7 @@ from MRINRLib import nodes
 
 INPUT_VIEWS = ("Red", "Green", "Yellow")
 RESULT_VIEWS = ("Red+", "Green+", "Yellow+")
+OVERLAY = 0.6  # opacity of a map over its result
 
 
 def _composites() -> list[Any]:
@@ -60,8 +62,12 @@ class Preview:
     Previews of the first contrast that arrives are shown; the node is never saved and leaves no trace.
     """
 
-    def __init__(self, inputNode: Any) -> None:
+    def __init__(
+        self, inputNode: Any, display: Callable[[Any, np.ndarray, np.ndarray], None] | None = None
+    ) -> None:
+        """display : sets window and level of a node from its voxels and where it is; default: the input's"""
         self._input = inputNode
+        self._display = display
         self._layers: Layers | None = None
         self._node: Any = None
         self._name = ""
@@ -77,6 +83,8 @@ class Preview:
         if self._node.GetDisplayNode() is None:
             self._node.CreateDefaultDisplayNodes()
             nodes.copyWindowLevel(self._input, self._node)
+            if self._display is not None:
+                self._display(self._node, volume.voxels, volume.voxels > 0)
             slicer.util.setSliceViewerLayers(
                 background=self._input, foreground=self._node, foregroundOpacity=1.0, fit=nothingIsShown()
             )
@@ -124,21 +132,25 @@ class Comparison:
     def isOpen(self) -> bool:
         return self._layers is not None
 
-    def show(self, inputNode: Any, resultNode: Any, rescanNode: Any = None) -> None:
+    def show(self, inputNode: Any, resultNode: Any, rescanNode: Any = None, overlayNode: Any = None) -> None:
         """Open, or change what is shown.
 
         rescanNode : the result as the input's scanner would see it, shown over the input in the upper row
+        overlayNode : a map of the result, shown half transparent over it; the input is then not below
         """
         opening = not self.isOpen
         if opening:
             self._open()
         self._uninterpolate([node for node in (inputNode, rescanNode) if node is not None])
-        for names, over in ((INPUT_VIEWS, rescanNode), (RESULT_VIEWS, resultNode)):
+        lower = (inputNode, resultNode) if overlayNode is None else (resultNode, overlayNode)
+        for names, (below, over) in ((INPUT_VIEWS, (inputNode, rescanNode)), (RESULT_VIEWS, lower)):
             for name in names:
                 composite = _sliceWidget(name).mrmlSliceCompositeNode()
-                composite.SetBackgroundVolumeID(inputNode.GetID())
+                composite.SetBackgroundVolumeID(below.GetID())
                 composite.SetForegroundVolumeID(over.GetID() if over is not None else None)
-                composite.SetForegroundOpacity(1.0 if over is not None else 0.0)
+                composite.SetForegroundOpacity(
+                    0.0 if over is None else OVERLAY if over is overlayNode else 1.0
+                )
                 composite.SetLabelVolumeID(None)
         if opening:
             self._align(inputNode)
@@ -198,9 +210,17 @@ def _sliceWidget(name: str) -> Any:
     return slicer.app.layoutManager().sliceWidget(name)
 
 
-def showInSliceViews(node: Any) -> None:
-    """The volume in all slice views, which are fitted to it only if they showed nothing before."""
-    slicer.util.setSliceViewerLayers(background=node, foreground=None, fit=nothingIsShown())
+def showInSliceViews(node: Any, overlay: Any = None) -> None:
+    """The volume in all slice views, which are fitted to it only if they showed nothing before.
+
+    overlay : a map to show half transparent over it
+    """
+    slicer.util.setSliceViewerLayers(
+        background=node,
+        foreground=overlay,
+        foregroundOpacity=None if overlay is None else OVERLAY,
+        fit=nothingIsShown(),
+    )
 
 
 def nothingIsShown() -> bool:

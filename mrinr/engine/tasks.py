@@ -18,6 +18,8 @@ Task = Callable[[dict[str, Volume], dict[str, Any], Context], tuple[dict[str, Vo
 
 TASKS = {
     "superres": "mrinr.superres.task:run",
+    "synthesize": "mrinr.synthesis.task:run",
+    "finetune": "mrinr.training.task:run",
 }
 
 
