@@ -34,7 +34,7 @@ def tiny(
     network = LocalINR(inputs, ["T1ce"], tile=tile, blend=blend, **{**TINY, **other})
     with torch.no_grad():
         for layer in [*network.layers, network.image, network.interval]:
-            layer.write.weight *= 5
+            layer.write.weight *= 2
     return network.eval()
 
 
@@ -91,7 +91,7 @@ def by_pixel(network: LocalINR, images: dict[str, Tensor], place: Tensor, i: int
     ]
 
     def linear(layer: Any, code: Tensor, x: np.ndarray) -> np.ndarray:
-        written, (a, b) = layer.write(code).numpy().astype(float), layer.shape
+        written, (a, b) = layer.write(code * layer.scale).numpy().astype(float), layer.shape
         return x @ written[: a * b].reshape(a, b) + written[a * b :]
 
     def perceptron(code: Tensor) -> np.ndarray:
@@ -264,7 +264,7 @@ def test_the_interval_learns_the_noise_and_leaves_the_image_alone() -> None:
     network, images, place = tiny(), {"T2": smooth(48, 48, 4)}, place_of(48, 48, 4)
     before = network(images, place).mean.detach()
     truth = before + 0.1 * torch.randn_like(before)
-    optimizer = torch.optim.Adam(network.parameters(), 0.02)
+    optimizer = torch.optim.Adam(network.parameters(), 0.05)
     for _ in range(80):
         optimizer.zero_grad()
         pinball(network(images, place), truth, torch.ones_like(truth)).backward()

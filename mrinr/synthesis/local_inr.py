@@ -37,7 +37,6 @@ FIRST_WIDTH = 64
 LARGEST_TILE = 32
 WHOLE_STRIDES = 4  # poolings of the hypernetwork when one perceptron serves the whole image
 POINTS_AT_ONCE = 16_384  # keeps a CPU's caches warm; a GPU wants as many as there are
-MODULATION = 0.1  # of the hypernetwork's last weights at the start
 
 PRESETS: dict[str, dict] = {
     "paper": {"tile": 4, "hyper_width": 1024, "blocks": 7, "mlp_width": 64, "mlp_layers": 5, "blend": False},
@@ -172,23 +171,24 @@ def _convolution(before: int, after: int, stride: int) -> list[nn.Module]:
 class Generated(nn.Module):
     """A linear layer of every perceptron, its parameters a linear function of the perceptron's code.
 
-    At the start every perceptron is nearly the same, usually initialised one; `bias` sets its bias.
+    At the start all perceptrons are nearly the same, one that is initialised as usual, with this `bias`. Codes
+    are scaled down: a step of Adam on so many products would otherwise turn the perceptrons over.
     """
 
     def __init__(self, code: int, inputs: int, outputs: int, bias: float = 0.0) -> None:
         super().__init__()
         self.shape = inputs, outputs
+        self.scale = code**-0.5
         self.parameters_each = (inputs + 1) * outputs
         self.write = nn.Linear(code, self.parameters_each)
         with torch.no_grad():
-            self.write.weight *= MODULATION
             weights = torch.randn(inputs * outputs) * math.sqrt(2 / inputs)
             self.write.bias.copy_(torch.cat([weights, torch.full([outputs], bias)]))
 
     def forward(self, codes: Tensor, x: Tensor) -> Tensor:
         """Codes (t, c), values (t, p, inputs) to (t, p, outputs)."""
         inputs, outputs = self.shape
-        weight, bias = self.write(codes).split([inputs * outputs, outputs], dim=1)
+        weight, bias = self.write(codes * self.scale).split([inputs * outputs, outputs], dim=1)
         return torch.baddbmm(bias[:, None], x.to(weight.dtype), weight.view(-1, inputs, outputs))
 
 
