@@ -16,18 +16,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--anatomy", default="icbm", metavar="icbm|LABELMAP", help="(default: icbm)")
     parser.add_argument("--subjects", type=int, default=1, metavar="N")
     parser.add_argument(
-        "--sequences", nargs="+", default=["clinical"], metavar="NAME", help="(default: clinical)"
+        "--sequences",
+        nargs="+",
+        default=["clinical"],
+        metavar="NAME",
+        help="names, clinical or crl (default: clinical)",
     )
-    parser.add_argument("--lesions", choices=("ms", "tumour", "none"), default="none")
+    parser.add_argument("--lesions", choices=("ms", "tumour", "stroke", "none"), default="none")
 
 
 def run(args: argparse.Namespace, session: Session) -> None:
     if args.subjects < 1:
         raise InputError(f"--subjects must be at least 1, not {args.subjects}.")
     folder = session.outputs.folder(args.out)
-    anatomy = args.anatomy
-    if anatomy != "icbm":
-        session.read(Path(anatomy))  # for its hash, and to refuse what is no volume in one sentence
+    anatomy = args.anatomy if args.anatomy == "icbm" else session.read(Path(args.anatomy))
     from mrinr.simulation import simulate
 
     simulate(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,27 +10,14 @@ import torch
 from mrinr.errors import InputError
 from mrinr.geometry import Grid
 from mrinr.resources import resource
+from mrinr.simulation.labels import HEALTHY, LABELS, NO_BRAIN, NUMBERS, TISSUE_OF_LABEL, is_brain
+from mrinr.simulation.shape import box_of, draw_shape
+from mrinr.simulation.tissue import ALL_TISSUES
 from mrinr.volume import Volume, read
 
-# FreeSurfer numbers, and beyond 500 those of the SynthSeg training maps outside the brain. What is in no row
-# (air, cortical bone) gives no signal.
-LABELS = {
-    "white matter": (2, 7, 25, 41, 46, 57, 77, 85, 136, 137, 163, 164, *range(251, 256), 530),
-    "grey matter": (3, 8, 17, 18, 42, 47, 53, 54, 80, *range(1000, 1036), *range(2000, 2036)),
-    "deep grey": (9, 10, 11, 12, 26, 28, 48, 49, 50, 51, 58, 60),
-    "pallidum": (13, 52),
-    "brainstem": (16, 512),
-    "CSF": (4, 5, 14, 15, 24, 43, 44, 72, 506),
-    "fat": (511, 516),
-    "muscle": (507, 508),
-    "vessel": (30, 62, 502, 514),
-    "mucosa": (509,),
-    "choroid plexus": (31, 63),
-}
 LESION_LABEL = 25
-OUTSIDE_BRAIN = range(500, 1000)
-NUMBERS = 2100  # labels from here on are taken for 2099, which no tissue has
 ICBM_LABELS = {"CSF": 24, "grey matter": 3, "white matter": 2}  # sides are not told apart
+ICBM_VENTRICLES = (-26, 26), (-46, 28), (-4, 27)  # mm along R, A, S: fluid in this box is taken for them
 SMOOTHING = 0.7  # voxels: takes the stairs off a label map
 
 
@@ -75,17 +61,54 @@ class Anatomy:
             affine=self.grid.crop(low, high).affine,
         )
 
-    def finer(self, start: int, stop: int) -> torch.Tensor:
-        """Fractions of the rows start..stop, each voxel divided into 2 x 2 x 2.
+    def varied(self, rng: np.random.Generator) -> Anatomy:
+        """Another head made of this one (see shape.py), on 1 mm voxels along R, A and S."""
+        shape = draw_shape(Volume(self.labels, self.affine, self.name), rng, flip=False)
+        made = Anatomy(
+            self.name,
+            self.tissues,
+            shape.linear(self.fractions),
+            shape.nearest(self.brain),
+            shape.nearest(self.labels),
+            shape.grid.affine,
+            self.sharpness,
+        )
+        return made.crop(*box_of(made.labels > 0))
 
-        Returns (tissue, 2 (stop - start), 2 j, 2 k). Fractions are interpolated linearly and raised to
-        `sharpness`, then made to sum to one again with what gives no signal.
+    def painted(self, tissue: np.ndarray) -> Anatomy:
+        """The head with disease: `tissue` (i, j, k; of ALL_TISSUES) rules where the labels say otherwise."""
+        changed = tissue != TISSUE_OF_LABEL[self.labels]
+        if not changed.any():
+            return self
+        low, high = box_of(changed)
+        box = tuple(map(slice, low, high))
+        fractions = self.fractions.copy()
+        names, added = [], []
+        for n in np.unique(tissue[changed]):
+            names.append(ALL_TISSUES[n])
+            added.append(np.zeros_like(fractions[0]))
+            added[-1][box] = _smooth(changed[box] & (tissue[box] == n))
+            fractions[(slice(None), *box)] *= 1 - added[-1][box]
+        return replace(
+            self, tissues=(*self.tissues, *names), fractions=np.concatenate([fractions, np.stack(added)])
+        )
+
+    def finer(
+        self, low: tuple[int, int, int], high: tuple[int, int, int], tissues: list[int] | slice = slice(None)
+    ) -> torch.Tensor:
+        """Fractions of the part low <= index < high, each voxel divided into 2 x 2 x 2.
+
+        Returns (tissue, 2 i, 2 j, 2 k) for the `tissues` (rows) that are there; it must hold all that are.
+        Fractions are interpolated linearly and raised to `sharpness`, then made to sum to one again with what
+        gives no signal.
         """
-        low, high = max(start - 1, 0), min(stop + 1, self.labels.shape[0])
-        part = torch.from_numpy(np.ascontiguousarray(self.fractions[:, low:high]))
-        for axis in (1, 2, 3):
-            part = _doubled(part, axis)
-        part = part[:, (start - low) * 2 : (stop - low) * 2]
+        start = [max(n - 1, 0) for n in low]
+        stop = [min(n + 1, count) for n, count in zip(high, self.labels.shape, strict=True)]
+        around = tuple(map(slice, start, stop))
+        part = torch.from_numpy(np.ascontiguousarray(self.fractions[(slice(None), *around)][tissues]))
+        for axis in range(3):
+            part = _doubled(part, axis + 1)
+            part = part.narrow(axis + 1, (low[axis] - start[axis]) * 2, (high[axis] - low[axis]) * 2)
         rest = (1 - part.sum(0)).clamp_min_(0) ** self.sharpness
         part = part**self.sharpness
         return part.div_((part.sum(0) + rest).clamp_min_(1e-9))
@@ -100,6 +123,11 @@ def icbm() -> Anatomy:
     fractions = np.stack([fluid, grey.voxels, white.voxels])
     numbers = np.array([ICBM_LABELS[name] for name in tissues], dtype=np.int16)
     labels = np.where(brain, numbers[fractions.argmax(0)], 0).astype(np.int16)
+    ends = [
+        np.array(mm) - t1.affine[axis, 3] for axis, mm in enumerate(ICBM_VENTRICLES)
+    ]  # 1 mm along R, A, S
+    deep = labels[tuple(slice(int(a), int(b)) for a, b in ends)]
+    deep[deep == ICBM_LABELS["CSF"]] = 4
     return Anatomy("icbm", tissues, fractions, brain, labels, t1.affine, sharpness=2)
 
 
@@ -108,29 +136,24 @@ def from_labels(volume: Volume) -> Anatomy:
 
     Raises InputError when the map has no brain labels in it.
     """
-    everything = np.rint(volume.voxels).clip(0, NUMBERS - 1).astype(np.int16)
-    present = set(np.flatnonzero(np.bincount(everything.ravel(), minlength=NUMBERS)))
+    low, high = box_of(volume.voxels > 0.5)
+    inside = volume.voxels[tuple(map(slice, low, high))]
+    labels = np.rint(inside).clip(0, NUMBERS - 1).astype(np.int16)
+    present = set(np.flatnonzero(np.bincount(labels.ravel(), minlength=NUMBERS)))
     if not present & {2, 3, 41, 42}:
-        raise InputError(f"{volume.name} has no FreeSurfer brain labels (2, 3, 41, 42); give a label map.")
-    found = [np.flatnonzero((everything > 0).any(axis=other)) for other in ((1, 2), (0, 2), (0, 1))]
-    low = [max(int(f[0]) - 2, 0) for f in found]
-    high = [min(int(f[-1]) + 3, n) for f, n in zip(found, everything.shape, strict=True)]
-    labels = everything[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+        raise InputError(NO_BRAIN.format(volume.name))
     tissues = tuple(name for name, numbers in LABELS.items() if present & set(numbers))
-    row = np.full(NUMBERS, -1, np.int8)
-    for n, name in enumerate(tissues):
-        row[list(LABELS[name])] = n
-    tissue = row[labels]
-    fractions = np.stack([_smooth(tissue == n) for n in range(len(tissues))])
-    affine = volume.grid.crop((low[0], low[1], low[2]), (high[0], high[1], high[2])).affine
-    brain = (labels > 0) & ~((labels >= OUTSIDE_BRAIN.start) & (labels < OUTSIDE_BRAIN.stop))
-    healthy = np.select([labels == 25, labels == 57], [2, 41], labels).astype(np.int16)
-    return Anatomy(volume.name, tissues, fractions, brain, healthy, affine, sharpness=3)
-
-
-def load(name: str | Path) -> Anatomy:
-    """ "icbm", or the anatomy of a label map on disk."""
-    return icbm() if str(name) == "icbm" else from_labels(read(name))
+    tissue = TISSUE_OF_LABEL[labels]
+    fractions = np.zeros((len(tissues), *labels.shape), np.float32)
+    for name, fraction in zip(tissues, fractions, strict=True):
+        inside = tissue == ALL_TISSUES.index(name)
+        box = tuple(map(slice, *box_of(inside)))
+        fraction[box] = _smooth(inside[box])
+    healthy = labels.copy()
+    for lesion, white in HEALTHY.items():
+        healthy[labels == lesion] = white
+    affine = volume.grid.crop(low, high).affine
+    return Anatomy(volume.name, tissues, fractions, is_brain(labels), healthy, affine, sharpness=3)
 
 
 def _doubled(x: torch.Tensor, axis: int) -> torch.Tensor:
@@ -148,10 +171,14 @@ def _doubled(x: torch.Tensor, axis: int) -> torch.Tensor:
 
 def _smooth(mask: np.ndarray) -> np.ndarray:
     """(i, j, k) bool -> float32 after a Gaussian of SMOOTHING voxels, axis by axis; air all around."""
-    taps = np.exp(-0.5 * (np.arange(-2, 3) / SMOOTHING) ** 2).astype(np.float32)
-    taps /= taps.sum()
-    x = np.pad(mask.astype(np.float32), 2)
+    near, far = np.exp(-0.5 * (np.arange(1, 3) / SMOOTHING) ** 2)
+    middle = 1 / (1 + 2 * near + 2 * far)
+    x = mask.astype(np.float32)
     for axis in range(3):
-        count = mask.shape[axis]
-        x = sum(tap * x.take(range(n, n + count), axis) for n, tap in enumerate(taps))
+        y = np.moveaxis(x, axis, 0)
+        made = y * np.float32(middle)
+        for shift, tap in ((1, near * middle), (2, far * middle)):
+            made[shift:] += np.float32(tap) * y[:-shift]
+            made[:-shift] += np.float32(tap) * y[shift:]
+        x = np.moveaxis(made, 0, axis)
     return x

@@ -17,7 +17,7 @@ def smooth_noise(shape: tuple[int, ...], rng: np.random.Generator, step: float) 
 
 
 def spline(count: int, step: float) -> np.ndarray:
-    """(count, nodes) weights of cubic B-splines `step` apart; rows of length 1 keep the deviation of noise."""
+    """(count, nodes) weights of cubic B-splines `step` apart; rows have length 1 to keep noise at 1."""
     nodes = np.arange(-1, int((count - 1) / step) + 3)
     away = np.abs(np.arange(count)[:, None] / step - nodes)
     near = 2 / 3 - away**2 + away**3 / 2

@@ -1,4 +1,4 @@
-"""Lesions as soft ellipsoids in white matter, in RAS millimetres."""
+"""Disease in an anatomy: MS lesions as soft ellipsoids (RAS mm), tumours and strokes as tissues."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from torch.nn import functional
 
 from mrinr.geometry import Grid
 from mrinr.simulation.anatomy import Anatomy
+from mrinr.simulation.labels import TISSUE_OF_LABEL
+from mrinr.simulation.pathology import Place, stroke, tumour
+from mrinr.simulation.shape import box_of
 
 EDGE = 0.5  # mm over which a lesion fades out
 NEAR = 13  # voxels: how much fluid there is in a cube of this size makes lesions likely
@@ -47,19 +50,32 @@ class Lesion:
 
 def draw_ms(anatomy: Anatomy, rng: np.random.Generator, count: int = 15) -> list[Lesion]:
     """Draw MS-like lesions: in white matter, most of them near the ventricles, long axes of 2 to 7 mm."""
-    white = anatomy.fractions[anatomy.tissues.index("white matter")] * anatomy.brain
-    fluid = anatomy.fractions[anatomy.tissues.index("CSF")] * anatomy.brain
+    low, high = box_of(anatomy.brain)
+    box = tuple(map(slice, low, high))
+    white, fluid = (
+        anatomy.fractions[anatomy.tissues.index(name)][box] * anatomy.brain[box]
+        for name in ("white matter", "CSF")
+    )
     near = torch.from_numpy(np.ascontiguousarray(fluid))[None]
     for size in ((NEAR, 1, 1), (1, NEAR, 1), (1, 1, NEAR)):
         near = functional.avg_pool3d(near, size, stride=1, padding=tuple(n // 2 for n in size))
-    weight = np.where(white > 0.8, 0.02 + near[0].numpy(), 0).ravel()
-    chosen = rng.choice(weight.size, count, p=weight / weight.sum())
-    centres = anatomy.grid.world(
-        np.stack(np.unravel_index(chosen, white.shape), axis=-1) + rng.random((count, 3)) - 0.5
-    )
+    candidates = np.argwhere(white > 0.8)
+    weight = 0.02 + near[0].numpy()[white > 0.8]
+    chosen = rng.choice(len(candidates), count, p=weight / weight.sum())
+    centres = anatomy.grid.world(candidates[chosen] + low + rng.random((count, 3)) - 0.5)
     lesions = []
     for centre in centres:
         axes, _ = np.linalg.qr(rng.standard_normal((3, 3)))
         radii = np.clip(2.8 * np.exp(0.35 * rng.standard_normal()), 1.5, 7) * np.array([1, 0.8, 0.6])
         lesions.append(Lesion(centre, radii, axes))
     return lesions
+
+
+def diseased(anatomy: Anatomy, kind: str, rng: np.random.Generator) -> Anatomy:
+    """`anatomy` (1 mm voxels) with a "tumour" or a "stroke" whose parts are tissues of their own."""
+    place = Place(TISSUE_OF_LABEL[anatomy.labels], anatomy.labels, anatomy.brain)
+    if kind == "tumour":
+        tumour(place, rng, enhancing=1.0)
+    else:
+        stroke(place, rng)
+    return anatomy.painted(place.tissue)

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from mrinr.simulation.fields import blurred, smooth_noise
-from mrinr.simulation.tissue import TISSUES
+from mrinr.simulation.shape import VENTRICLES
+from mrinr.simulation.tissue import INDEX
 
-ALL_TISSUES = ("air", *TISSUES)  # 0 gives no signal
-INDEX = {name: n for n, name in enumerate(ALL_TISSUES)}
-VENTRICLES = (4, 5, 14, 15, 43, 44, 72, 31, 63)
 SULCI = 24
 STRIDE = 3  # voxels between the places where a lesion may have its centre
+RIM_CHANCE = 0.8  # of a tumour that it has a rim which enhances
 PARENCHYMA = ("white matter", "grey matter", "deep grey", "pallidum", "brainstem")
 
 
@@ -90,8 +89,10 @@ def ms(place: Place, rng: np.random.Generator) -> None:
         part[(one.distance < 1) & (part == INDEX["white matter"])] = INDEX["MS lesion"]
 
 
-def tumour(place: Place, rng: np.random.Generator) -> None:
+def tumour(place: Place, rng: np.random.Generator, enhancing: float = RIM_CHANCE) -> None:
     """One tumour of 8 to 30 mm radius: tumour, in most a rim that enhances around necrosis, oedema about it.
+
+    enhancing : chance that there are rim and necrosis
 
     Oedema spreads in white matter only; nothing is painted into the ventricles or outside the brain.
     """
@@ -111,7 +112,7 @@ def tumour(place: Place, rng: np.random.Generator) -> None:
     part[white & (one.distance * fingers < spread)] = INDEX["oedema"]
     core = allowed & (one.distance < 1)
     part[core] = INDEX["tumour"]
-    if rng.random() < 0.75:
+    if rng.random() < enhancing:
         inner, outer = sorted(rng.uniform(0.35, 1.0, 2))
         outer = max(outer, min(inner + 2 / radius, 1.0))
         part[core & (one.distance < outer)] = INDEX["enhancing rim"]

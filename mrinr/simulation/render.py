@@ -1,6 +1,8 @@
-"""Tissue fractions and tissue parameters turned into images, slab by slab."""
+"""Tissue fractions and tissue parameters turned into images, brick by brick."""
 
 from __future__ import annotations
+
+from itertools import product
 
 import numpy as np
 import torch
@@ -9,10 +11,14 @@ from mrinr.errors import InputError
 from mrinr.geometry import Grid
 from mrinr.simulation.anatomy import LESION_LABEL, Anatomy
 from mrinr.simulation.lesions import Lesion
+from mrinr.simulation.pathology import DISEASED
 from mrinr.simulation.signal import Sequence, signal
 from mrinr.simulation.tissue import TEXTURE_STEP, Scan
 
-ROWS = 8  # anatomy voxels rendered at once, so that memory holds the fractions of a slab only
+BRICK = (
+    24  # anatomy voxels along each edge of what is rendered at once: most bricks hold few tissues, many none
+)
+Index = tuple[int, int, int]
 MAPS = ("T1map", "T2map", "PDmap")
 
 
@@ -59,60 +65,84 @@ class Renderer:
             nodes[name] = np.stack(
                 [signal(sequence, *scan.at_nodes(tissue, sequence.agent)) for tissue in shown]
             )
-        self.nodes = {name: torch.tensor(values, dtype=torch.float32) for name, values in nodes.items()}
+        self.names = tuple(nodes)
+        self.nodes = torch.tensor(np.stack(list(nodes.values())), dtype=torch.float32)
+        self.diseased = [n for n, tissue in enumerate(tissues) if tissue in DISEASED]
         # Where the voxels of the grid lie in the anatomy, in its voxels.
-        self.places = [((np.arange(n) + 0.5) * pool / 2 - 0.5).clip(0) for n in self.grid.shape]
+        places = [((np.arange(n) + 0.5) * pool / 2 - 0.5).clip(0) for n in self.grid.shape]
         self.weights = [
             torch.tensor(_linear(place / TEXTURE_STEP, count), dtype=torch.float32)
-            for place, count in zip(self.places, parameters.shape[2:], strict=True)
+            for place, count in zip(places, parameters.shape[2:], strict=True)
         ]
-        names = (*self.nodes, "brain", "lesions", "labels")
-        self.images = {name: np.zeros(self.grid.shape, np.float32) for name in names}
+        nearest = np.ix_(*(place.round().astype(int) for place in places))
+        self.images = {name: np.zeros(self.grid.shape, np.float32) for name in (*self.names, "lesions")}
+        self.images["brain"] = anatomy.brain[nearest].astype(np.float32)
+        self.images["labels"] = anatomy.labels[nearest].astype(np.float32)
 
-    def slabs(self) -> list[tuple[int, int]]:
-        """Rows of the anatomy for `add`, which together fill the grid."""
-        rows = self.grid.shape[0] * self.pool // 2 if self.pool > 1 else self.anatomy.labels.shape[0]
-        return [(start, min(start + ROWS, rows)) for start in range(0, rows, ROWS)]
+    def bricks(self) -> list[tuple[Index, Index]]:
+        """Parts of the anatomy (low and high index) for `add`, which together fill the grid."""
+        ends = [n * self.pool // 2 for n in self.grid.shape]
+        return [
+            ((i, j, k), (min(i + BRICK, ends[0]), min(j + BRICK, ends[1]), min(k + BRICK, ends[2])))
+            for i, j, k in product(*(range(0, end, BRICK) for end in ends))
+        ]
 
-    def add(self, start: int, stop: int) -> None:
-        """Render the anatomy's rows start..stop."""
-        fractions = self._fractions(start, stop)
-        rows = slice(start * 2 // self.pool, start * 2 // self.pool + fractions.shape[1])
-        for name, nodes in self.nodes.items():
-            self.images[name][rows] = self._mixed(nodes, fractions, rows).numpy()
+    def add(self, low: Index, high: Index) -> None:
+        """Render the anatomy's part low <= index < high."""
+        around = tuple(slice(max(a - 1, 0), b + 1) for a, b in zip(low, high, strict=True))
+        present = [n for n, fraction in enumerate(self.anatomy.fractions) if fraction[around].any()]
+        if not present:
+            return
+        fractions = self._add_lesions(self.anatomy.finer(low, high, present), low, high, present)
+        fractions = _averaged(fractions, self.pool)
+        box = tuple(slice(a * 2 // self.pool, b * 2 // self.pool) for a, b in zip(low, high, strict=True))
+        for name, mixed in zip(self.names, self._mixed(fractions, present, box).numpy(), strict=True):
+            self.images[name][box] = mixed
         # Relaxation times belong to what gives signal, however little that is; PD counts what is missing.
-        present = fractions.sum(0).clamp_min_(1e-3).numpy()
-        self.images["T1map"][rows] /= present
-        self.images["T2map"][rows] /= present
-        diseased = (fractions[len(self.anatomy.tissues) :].sum(0) > 0.5).numpy()
-        nearest = [place.round().astype(int) for place in self.places]
-        box = np.ix_(nearest[0][rows], nearest[1], nearest[2])
-        self.images["lesions"][rows] = diseased
-        self.images["brain"][rows] = self.anatomy.brain[box]
-        self.images["labels"][rows] = np.where(diseased, LESION_LABEL, self.anatomy.labels[box])
+        weight = fractions.sum(0).clamp_min_(1e-3).numpy()
+        self.images["T1map"][box] /= weight
+        self.images["T2map"][box] /= weight
+        rows = [row for row, n in enumerate(present) if n in self.diseased]
+        if rows:
+            diseased = (fractions[rows].sum(0) > 0.5).numpy()
+            self.images["lesions"][box] = diseased
+            self.images["labels"][box][diseased] = LESION_LABEL
 
-    def _fractions(self, start: int, stop: int) -> torch.Tensor:
-        """(tissues and kinds of lesion, rows, j, k) of the grid."""
-        fractions = self.anatomy.finer(start, stop)
-        _, b, c = self.anatomy.grid.shape
-        fine = pooled_grid(self.anatomy.grid.crop((start, 0, 0), (stop, b, c)), 1)
-        for kind in self.kinds:
+    def _add_lesions(
+        self, fractions: torch.Tensor, low: Index, high: Index, present: list[int]
+    ) -> torch.Tensor:
+        """A brick's `fractions` with white matter given over to lesions; `present` gains their rows."""
+        white = self.anatomy.tissues.index("white matter")
+        if white not in present:
+            return fractions
+        healthy = fractions[present.index(white)]
+        fine = pooled_grid(self.anatomy.grid.crop(low, high), 1)
+        for row, kind in enumerate(self.kinds, start=len(self.anatomy.tissues)):
             occupancy = np.zeros(fine.shape, np.float32)
             for lesion in self.lesions:
                 if (lesion.only or "") == kind:
                     lesion.add_to(occupancy, fine)
-            white = fractions[self.anatomy.tissues.index("white matter")]
-            diseased = torch.from_numpy(occupancy) * white
-            white -= diseased
-            fractions = torch.cat([fractions, diseased[None]])
-        return _averaged(fractions, self.pool)
+            if occupancy.any():
+                diseased = torch.from_numpy(occupancy) * healthy
+                healthy -= diseased
+                fractions = torch.cat([fractions, diseased[None]])
+                healthy = fractions[present.index(white)]
+                present.append(row)
+        return fractions
 
-    def _mixed(self, nodes: torch.Tensor, fractions: torch.Tensor, rows: slice) -> torch.Tensor:
-        """(tissue, a, b, c) at the nodes of the texture -> (rows, j, k), summed over a voxel's tissues."""
-        wi, wj, wk = self.weights
-        x = torch.einsum("tabc,ia->tibc", nodes, wi[rows])
-        x = torch.einsum("tibc,jb->tijc", x, wj) @ wk.T
-        return x.mul_(fractions).sum(0)
+    def _mixed(self, fractions: torch.Tensor, present: list[int], box: tuple[slice, ...]) -> torch.Tensor:
+        """Part `box` of all images (m, i, j, k): `fractions` (tissue, i, j, k) weigh what each looks like."""
+        x = self.nodes[:, present]
+        weights = []
+        for axis, (every, part) in enumerate(zip(self.weights, box, strict=True)):
+            used = every[part].any(0).nonzero()
+            first, count = int(used[0]), int(used[-1] - used[0]) + 1
+            weights.append(every[part].narrow(1, first, count))
+            x = x.narrow(axis + 2, first, count)
+        wi, wj, wk = weights
+        x = wj @ (x @ wk.T)  # (m, tissue, a, j, k)
+        x = wi @ x.flatten(3)
+        return x.mul_(fractions.flatten(2)).sum(1).reshape(-1, *fractions.shape[1:])
 
 
 def _linear(place: np.ndarray, count: int) -> np.ndarray:

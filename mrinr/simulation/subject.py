@@ -11,7 +11,8 @@ import numpy as np
 from mrinr.context import Context
 from mrinr.errors import InputError
 from mrinr.simulation.anatomy import Anatomy
-from mrinr.simulation.lesions import Lesion, draw_ms
+from mrinr.simulation.lesions import Lesion, diseased, draw_ms
+from mrinr.simulation.pathology import KINDS
 from mrinr.simulation.render import MAPS, Renderer, pooling
 from mrinr.simulation.sequences import named
 from mrinr.simulation.signal import Sequence
@@ -57,7 +58,7 @@ def simulate_subject(
     ----------
     sequences : names (see `sequences.SEQUENCES`) or Sequences by name
     seed : of tissue parameters, texture and lesions
-    lesions : "none", "ms", or your own
+    lesions : "none", "ms", "tumour", "stroke", or your own
     spacing : mm; half the anatomy's voxel or a whole multiple of that
 
     Raises InputError for an unknown sequence, unknown lesions, or a spacing that does not divide the anatomy.
@@ -66,13 +67,16 @@ def simulate_subject(
     rng = np.random.default_rng(seed)
     scan = draw_scan(anatomy.labels.shape, rng)
     if isinstance(lesions, str):
-        if lesions not in ("none", "ms"):
-            raise InputError(f"Lesions '{lesions}' are not known; use ms or none.")
+        if lesions not in ("none", *KINDS):
+            raise InputError(f"Lesions '{lesions}' are not known; use {', '.join(KINDS)} or none.")
+        if lesions in ("tumour", "stroke"):
+            anatomy = diseased(anatomy, lesions, rng)
         lesions = draw_ms(anatomy, rng) if lesions == "ms" else []
     renderer = Renderer(anatomy, scan, wanted, lesions, pooling(anatomy, spacing))
-    for start, stop in renderer.slabs():
-        context.progress(start / anatomy.labels.shape[0], "Simulating")
-        renderer.add(start, stop)
+    bricks = renderer.bricks()
+    for n, (low, high) in enumerate(bricks):
+        context.progress(n / len(bricks), "Simulating")
+        renderer.add(low, high)
     made = {name: Volume(image, renderer.grid.affine, name) for name, image in renderer.images.items()}
     return Subject(
         volumes={name: made[name] for name in wanted},

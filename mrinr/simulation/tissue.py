@@ -38,6 +38,8 @@ TISSUES = {
     "mucosa": Tissue(1400, 95, 0.85, 1.3),
     "choroid plexus": Tissue(1800, 160, 0.93, 1.8),
 }
+ALL_TISSUES = ("air", *TISSUES)  # what maps of tissues number; 0 gives no signal
+INDEX = {name: n for n, name in enumerate(ALL_TISSUES)}
 FIRST = tuple(TISSUES)[:9]  # drawn first, so that tissues added later leave the draws of a seed as they were
 ALIKE = {"brainstem": "white matter", "pallidum": "deep grey"}  # vary from scan to scan as these do
 FLUIDS = ("CSF",)  # the same everywhere: no texture
@@ -45,7 +47,9 @@ SPREAD = np.array([0.10, 0.10, 0.03])  # of T1, T2, PD: standard deviation of th
 SPREAD_ADC = 0.05
 TEXTURE = 0.05  # relative standard deviation of the smooth variation in place
 TEXTURE_STEP = 6  # anatomy voxels between two nodes of the texture
-GREY_TO_WHITE = 1.6  # least ratio of their T1: draws that would lose the T1 contrast are held at this
+# Grey matter relative to white. Draws are independent, tissues of one brain are not: draws beyond these ratios
+# would lose the T1 contrast that every real scan has, and are held here.
+LEAST_T1_RATIO, MOST_T2_RATIO, MOST_PD_RATIO = 1.6, 1.4, 1.22
 
 # Contrast agent. Relaxivities in 1/s per mM.
 R1_AGENT, R2_AGENT = 4.5, 5.5
@@ -112,9 +116,12 @@ def draw_scan(shape: tuple[int, ...], rng: np.random.Generator) -> Scan:
         source = rng if name in FIRST else other
         waves = source.standard_normal((3, *node_shape(shape))).astype(np.float32)
         texture[name] = np.exp(amount * waves)
-    least = GREY_TO_WHITE * values["white matter"].T1
-    grey = values["grey matter"]
-    values["grey matter"] = grey._replace(T1=max(grey.T1, least))
+    white, grey = values["white matter"], values["grey matter"]
+    values["grey matter"] = grey._replace(
+        T1=max(grey.T1, LEAST_T1_RATIO * white.T1),
+        T2=min(grey.T2, MOST_T2_RATIO * white.T2),
+        PD=min(grey.PD, MOST_PD_RATIO * white.PD),
+    )
     return Scan(values, draw_agent(values, other), texture)
 
 
