@@ -94,18 +94,19 @@ class Anatomy:
         )
 
     def finer(
-        self, low: tuple[int, int, int], high: tuple[int, int, int], tissues: list[int] | slice = slice(None)
+        self, low: tuple[int, int, int], high: tuple[int, int, int], tissues: list[int] | None = None
     ) -> torch.Tensor:
         """Fractions of the part low <= index < high, each voxel divided into 2 x 2 x 2.
 
-        Returns (tissue, 2 i, 2 j, 2 k) for the `tissues` (rows) that are there; it must hold all that are.
+        Returns (tissue, 2 i, 2 j, 2 k) for the rows `tissues`, which must hold all that are there.
         Fractions are interpolated linearly and raised to `sharpness`, then made to sum to one again with what
         gives no signal.
         """
         start = [max(n - 1, 0) for n in low]
         stop = [min(n + 1, count) for n, count in zip(high, self.labels.shape, strict=True)]
         around = tuple(map(slice, start, stop))
-        part = torch.from_numpy(np.ascontiguousarray(self.fractions[(slice(None), *around)][tissues]))
+        rows = list(range(len(self.tissues))) if tissues is None else tissues
+        part = torch.from_numpy(np.stack([self.fractions[row][around] for row in rows]))
         for axis in range(3):
             part = _doubled(part, axis + 1)
             part = part.narrow(axis + 1, (low[axis] - start[axis]) * 2, (high[axis] - low[axis]) * 2)

@@ -5,6 +5,7 @@ Each function changes `tissue` in place. What they draw is our rule for drawing 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -159,5 +160,9 @@ def _paint(place: Place, box: tuple[slice, slice, slice], inside: np.ndarray, na
     part[inside & np.isin(part, [INDEX[p] for p in PARENCHYMA])] = INDEX[name]
 
 
-KINDS = {"ms": ms, "tumour": tumour, "stroke": stroke}
+KINDS: dict[str, Callable[[Place, np.random.Generator], None]] = {
+    "ms": ms,
+    "tumour": tumour,
+    "stroke": stroke,
+}
 DISEASED = ("MS lesion", "oedema", "tumour", "enhancing rim", "necrosis", "stroke")

@@ -47,8 +47,8 @@ SPREAD = np.array([0.10, 0.10, 0.03])  # of T1, T2, PD: standard deviation of th
 SPREAD_ADC = 0.05
 TEXTURE = 0.05  # relative standard deviation of the smooth variation in place
 TEXTURE_STEP = 6  # anatomy voxels between two nodes of the texture
-# Grey matter relative to white. Draws are independent, tissues of one brain are not: draws beyond these ratios
-# would lose the T1 contrast that every real scan has, and are held here.
+# Grey matter relative to white: the two are drawn independently, and beyond these ratios they would lose the
+# T1 contrast that every real scan has, so draws are held here.
 LEAST_T1_RATIO, MOST_T2_RATIO, MOST_PD_RATIO = 1.6, 1.4, 1.22
 
 # Contrast agent. Relaxivities in 1/s per mM.
