@@ -14,6 +14,7 @@ from model_folders import ARGUMENTS, CARD, FACTS, small_network
 
 from mrinr import bundles
 from mrinr.cli import main
+from mrinr.commands.finetune import table
 from mrinr.provenance import ENHANCEMENT
 from mrinr.resources import resource
 from mrinr.synthesis import INPUTS
@@ -187,3 +188,19 @@ def test_training_without_its_packages_says_what_to_install(files, tmp_path):
     done = subprocess.run(list(map(str, argv)), env=shell.environment(), capture_output=True, text=True)
     assert done.stderr == "mrinr: Training needs the extra packages: pip install 'mrinr[train]'.\n"
     assert done.returncode == 2 and list(tmp_path.iterdir()) == []
+
+
+def test_what_can_be_trained_is_what_training_knows():
+    from mrinr.commands.train import KINDS
+    from mrinr.training import kinds
+
+    assert set(KINDS) == set(kinds.KINDS) == set(bundles.ARCHITECTURES)
+
+
+def test_fine_tuning_ends_with_a_table():
+    scores = {"before": {"psnr": 21.456, "ssim": 0.8}, "after": {"psnr": 23, "ssim": 0.8512}, "linear": None}
+    assert table({**scores, "cases": 2}).splitlines() == [
+        "                PSNR    SSIM",
+        "before         21.46   0.800",
+        "after          23.00   0.851",
+    ]
