@@ -82,16 +82,16 @@ class Anatomy:
             return self
         low, high = box_of(changed)
         box = tuple(map(slice, low, high))
-        fractions = self.fractions.copy()
-        names, added = [], []
-        for n in np.unique(tissue[changed]):
-            names.append(ALL_TISSUES[n])
-            added.append(np.zeros_like(fractions[0]))
-            added[-1][box] = _smooth(changed[box] & (tissue[box] == n))
-            fractions[(slice(None), *box)] *= 1 - added[-1][box]
-        return replace(
-            self, tissues=(*self.tissues, *names), fractions=np.concatenate([fractions, np.stack(added)])
-        )
+        numbers = np.unique(tissue[changed])
+        names = tuple(ALL_TISSUES[n] for n in numbers)
+        added = np.zeros((len(names), *changed.shape), np.float32)
+        for n, fraction in zip(numbers, added, strict=True):
+            fraction[box] = _smooth(changed[box] & (tissue[box] == n))
+        part = (slice(None), *box)
+        kept = self.fractions.copy()
+        kept[part] *= 1 - added[part].sum(0)
+        added[part] *= self.fractions[part].sum(0)  # the whole stays what it was, next to bone and air too
+        return replace(self, tissues=(*self.tissues, *names), fractions=np.concatenate([kept, added]))
 
     def finer(
         self, low: tuple[int, int, int], high: tuple[int, int, int], tissues: list[int] | None = None

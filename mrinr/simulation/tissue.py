@@ -68,7 +68,7 @@ UPTAKE = {
     "pallidum": 0.004,
     "brainstem": 0.003,
     "MS lesion": 0.01,
-    "stroke": 0.01,
+    "stroke": 0.005,
     "muscle": 0.04,
     "mucosa": 0.3,
     "choroid plexus": 0.4,
