@@ -240,6 +240,16 @@ def test_a_method_asked_for_is_checked_on_hidden_slices_too():
     assert by_cubic["error"] == by_cubic["interpolation"] == choice.self_check["interpolation"]
 
 
+def test_a_weight_that_the_person_leaves_open_follows_the_noise():
+    weights = []
+    for noise in (0.01, 0.04):
+        problem = problem_of(head_stacks(*THREE, shape=(32, 32, 32), noise=noise))
+        asked = auto.fixed(problem, Context(), "tv", "auto", {}).settings
+        assert ("tv", asked) == auto.candidates(problem, auto.noise(problem))[0]
+        weights.append(asked["weight"])
+    assert weights[1] > 2 * weights[0]
+
+
 def test_candidates_are_scored_alike_whatever_the_scale_of_a_contrast():
     a, b = ({"error": {"T1": 0.1, "T2": 0.2}}, {"error": {"T1": 0.2, "T2": 0.1}})
     assert score(a) == pytest.approx(score(b)) == pytest.approx(np.sqrt(0.02))

@@ -21,14 +21,16 @@ TRIAL: dict[str, dict[str, Any]] = {
     "tv": {"outer": 4, "inner": 6},
     "guided": {"rounds": 1, "steps": 400},
 }
-# Weights of total variation in units of the noise: a compromise between simulated heads, which like more,
-# and real ones, whose texture counts as noise.
-TV_WEIGHT, GUIDED_WEIGHT = 0.2, 0.15
+# Strongest weight of total variation in units of the noise and of the square root of a contrast's number of
+# stacks (at most three), as the noise of the summed data term has it.
+TV_WEIGHT, MOST_STACKS = 0.115, 3
+WEAKER = (1, 4)  # the candidates: the strongest weight divided by these; real texture counts as noise
+GUIDED_WEIGHT = 0.15  # in units of the noise
 LEAST, MOST = 3e-4, 3e-2
 LIGHT = 3e-4  # a fit must be free to follow the data, or noise and smoothing choose the profile
 # A hidden thick slice hardly sees noise that varies along the slice axis, so its error favours too little
 # smoothing: the strongest weight whose error is within this factor of the smallest is taken.
-TOLERANCE = 1.035
+TOLERANCE = 1.022
 
 
 @dataclass(eq=False)
@@ -43,18 +45,31 @@ class Choice:
     candidates: list[dict[str, Any]] = field(default_factory=list)
 
 
-def candidates(problem: Problem) -> list[tuple[str, dict[str, Any]]]:
-    """What fits the stacks: (method, settings), the strongest weight of a method first."""
-    sigma = float(np.median([relative_noise(o) for o in problem.observations]))
-
-    def weight(factor: float) -> float:
-        return float(f"{min(max(factor * sigma, LEAST), MOST):.2g}")
-
-    weights = dict.fromkeys(weight(TV_WEIGHT / f) for f in (1, 3, 9))
+def candidates(problem: Problem, sigma: float) -> list[tuple[str, dict[str, Any]]]:
+    """What fits the stacks of noise `sigma`: (method, settings), the strongest weight of a method first."""
+    strongest = noise_weight("tv", problem, sigma)
+    weights = dict.fromkeys(_clipped(strongest / f) for f in WEAKER)
     found: list[tuple[str, dict[str, Any]]] = [("tv", {"weight": w}) for w in weights]
     if plan(problem):
-        found.append(("guided", {"weight": weight(GUIDED_WEIGHT)}))
+        found.append(("guided", {"weight": _clipped(noise_weight("guided", problem, sigma))}))
     return found
+
+
+def noise_weight(method: str, problem: Problem, sigma: float) -> float:
+    """The weight of total variation in `tv` or `guided` that follows from the noise."""
+    if method == "guided":
+        return GUIDED_WEIGHT * sigma
+    stacks = min(len(problem.observations) / len(problem.contrasts), MOST_STACKS)
+    return TV_WEIGHT * math.sqrt(stacks) * sigma
+
+
+def _clipped(weight: float) -> float:
+    return float(f"{min(max(weight, LEAST), MOST):.2g}")
+
+
+def noise(problem: Problem) -> float:
+    """The median over the stacks of `relative_noise`."""
+    return float(np.median([relative_noise(o) for o in problem.observations]))
 
 
 def relative_noise(o: Observation) -> float:
@@ -72,9 +87,10 @@ def choose(problem: Problem, context: Context, profile: str) -> Choice:
         box = "box" if profile == "auto" else profile
     trial = hidden.hide(hidden.central_block(problem, box))
     floor = trial.errors(cubic.solve(trial.problem, context).volumes)
-    options = candidates(problem)
+    sigma = noise(problem)
+    options = candidates(problem, sigma)
     if not floor:
-        method, settings = options[-1]
+        method, settings = next((o for o in options if o[0] == "guided"), options[0])
         reason = f"{method} fits the stacks; they have too few slices to hide one and compare"
         return Choice(method, settings, box, reason, hidden.self_check({}, {}, 0))
     rows: list[dict[str, Any]] = [{"method": "cubic", "settings": {}, "profile": box, "error": floor}]
@@ -89,7 +105,12 @@ def choose(problem: Problem, context: Context, profile: str) -> Choice:
 
 
 def fixed(problem: Problem, context: Context, method: str, profile: str, settings: dict[str, Any]) -> Choice:
-    """The method that the person asked for, with its self-check on a central block."""
+    """The method that the person asked for, with its self-check on a central block.
+
+    A prior whose weight the person left open follows the noise, as with `choose`.
+    """
+    if method in ("tv", "guided") and "weight" not in settings:
+        settings = {**settings, "weight": _clipped(noise_weight(method, problem, noise(problem)))}
     box = "box" if profile == "auto" else profile
     trial = hidden.hide(hidden.central_block(problem, box))
     floor = trial.errors(cubic.solve(trial.problem, context).volumes)
