@@ -38,8 +38,8 @@ in full and judged by the truth. Simulated: ICBM152 with MS lesions, truth on a 
 Shinnar-Le Roux-like profile; in the brain. Real: MS patients 07 and 19 of Lesjak et al. (Neuroinformatics
 2017, CC-BY), slices cut by an exact integral; in the foreground. 4 mm slices and 1 % noise unless said
 otherwise, middle {size} mm of the head. Range: the truth's 99.9th percentile. Each candidate: method, weight,
-error on hidden slices in %, dB. `cubic` (the floor) is a candidate too. The constants of the rule were set on
-26 cases like these, so this is no independent test: a smaller set of candidates also has less to lose. Made by
+error on hidden slices in %, dB. `cubic` (the floor) is a candidate too. The constants of the rule were set
+on 26 cases like these, so this is no independent test, and few candidates have little to lose. Made by
 `python Testing/benchmarks/auto_regret.py` in {seconds:.0f} CPU-seconds on one x86 core, no GPU.
 """
 
