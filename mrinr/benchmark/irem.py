@@ -39,6 +39,7 @@ def run(data: Path | None, small: bool, context: Context) -> dict[str, Any]:
     remarks = ["Small: the middle of one head; IREM for 50 epochs at 1e-3 instead of 1e-4."] if small else []
     return {
         "benchmark": "irem",
+        "paper": "IREM above SRR and B-spline interpolation (Wu et al., MICCAI 2021, Figure 4)",
         "title": "IREM, three orthogonal stacks of one contrast",
         "degradation": f"three stacks, point-sampled by a cubic spline, k = {FACTOR}, no noise",
         "remarks": remarks,

@@ -139,6 +139,26 @@ def as_text(results: dict[str, Any]) -> str:
     ])  # fmt: skip
 
 
+def as_page(results: dict[str, Any], command: str) -> str:
+    """The table as a Markdown page, with what the paper found and the means over contrasts."""
+    labels = list(dict.fromkeys(r["label"] for r in results["rows"]))
+    means = {
+        label: np.mean([
+            scores["honest"]["brain"]["psnr"]
+            for r in results["rows"] if r["label"] == label
+            for scores in r["contrasts"].values()
+        ])
+        for label in labels
+    }  # fmt: skip
+    ranked = ", ".join(f"{label} {means[label]:.2f}" for label in sorted(labels, key=means.__getitem__))
+    return "\n".join([
+        f"# {results['title']}", "",
+        f"In the paper: {results['paper']}. Here, brain PSNR (dB), mean over contrasts: {ranked}.", "",
+        "```", as_text(results), "```", "",
+        f"Made by `{command}` in {results['cpu_seconds']} CPU-seconds.", "",
+    ])  # fmt: skip
+
+
 def _cell(scores: list[dict[str, Any]], where: str) -> str:
     return (
         f"{np.mean([s[where]['psnr'] for s in scores]):.2f} {np.mean([s[where]['ssim'] for s in scores]):.3f}"

@@ -13,7 +13,7 @@ HELP = "reproduce the tables of a paper"
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", choices=("irem", "multi-contrast"))
     parser.add_argument("--data", type=Path, metavar="DIR", help="real scans (default: simulated ones)")
-    parser.add_argument("--small", action="store_true", help="on a small part of the head")
+    parser.add_argument("--small", action="store_true", help="a small part of the head: about 10 CPU-minutes")
     parser.add_argument("--out", type=Path, default=Path("mrinr-benchmark"), metavar="DIR")
 
 
