@@ -14,12 +14,12 @@ from mrinr.errors import InputError
 from MRINRLib import engine, install, nodes, sample_task
 
 CATEGORY = "MRINR"
-SAMPLE = "MRINRThickSlices"
+THICK_SLICES, THREE_SEQUENCES = "MRINRThickSlices", "MRINRThreeSequences"
 NAME_SUFFIX = " (simulated)"
 
 
-def register(thumbnail: str) -> None:
-    """Add the sample to Slicer's Sample Data module; does nothing where that module is missing."""
+def register(sample: str, thumbnail: str) -> None:
+    """Add a sample to Slicer's Sample Data module; does nothing where that module is missing."""
     try:
         import SampleData
     except ModuleNotFoundError:
@@ -27,25 +27,25 @@ def register(thumbnail: str) -> None:
     SampleData.SampleDataLogic.registerCustomSampleDataCategory(CATEGORY, title=_("MRINR"))
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
         category=CATEGORY,
-        sampleName=SAMPLE,
+        sampleName=sample,
         uris="",
         fileNames="",
         nodeNames="",
         thumbnailFileName=thumbnail,
-        customDownloader=_onClicked,
+        customDownloader=lambda source: _onClicked(sample),
     )
 
 
-def _onClicked(source: Any) -> list[Any]:
+def _onClicked(sample: str) -> list[Any]:
     try:
-        return load()
+        return load(sample)
     except (InputError, EngineError) as error:
         slicer.util.errorDisplay(str(error))
         return []
 
 
-def load() -> list[Any]:
-    """Simulate the sample, add it to the scene and show it; returns the volume nodes.
+def load(sample: str = THICK_SLICES) -> list[Any]:
+    """Simulate a sample, add it to the scene and show it; returns the volume nodes.
 
     Raises InputError or EngineError with one sentence.
     """
@@ -57,7 +57,7 @@ def load() -> list[Any]:
             slicer.util.showStatusMessage(event.data["text"], 1000)
         last[:] = [event]
 
-    engine.shared().wait(engine.shared().submit(sample_task.TASK, {}, {}, onEvent))
+    engine.shared().wait(engine.shared().submit(sample_task.TASK, {}, {"sample": sample}, onEvent))
     event = last[0]
     if event.kind == "failed":
         logging.error("MRINR sample data: %s", event.data["details"])

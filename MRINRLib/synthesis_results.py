@@ -15,7 +15,7 @@ from MRINRLib.scores_table import ScoresTable
 
 
 class SynthesisResults(ResultsSection):
-    """Drives, besides what all panels have, reasonLabel, warningsLabel, uncertaintyBox, compareBox, scores."""
+    """Drives, besides what all have, reasonLabel, warningsLabel, uncertaintyBox, compareBox, scores."""
 
     def __init__(self, ui: Any) -> None:
         super().__init__(ui)

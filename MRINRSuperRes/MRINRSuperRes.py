@@ -62,7 +62,7 @@ class MRINRSuperRes(ScriptedLoadableModule):
 
     def registerSampleData(self) -> None:
         """Called when Slicer has started."""
-        sample_data.register(self.resourcePath("Icons/MRINRSuperRes.png"))
+        sample_data.register(sample_data.THICK_SLICES, self.resourcePath("Icons/MRINRSuperRes.png"))
 
 
 @parameterNodeWrapper

@@ -26,7 +26,7 @@ if importlib.util.find_spec("MRINRLib") is None:
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from mrinr.errors import InputError
-from MRINRLib import engine, inputs, install, views
+from MRINRLib import displays, engine, inputs, install, sample_data, views
 from MRINRLib.device_line import DeviceLine
 from MRINRLib.evaluation_job import EvaluationJob
 from MRINRLib.finetune_job import FineTuneJob, FineTuneRequest
@@ -41,6 +41,7 @@ from MRINRLib.synthesis_choices import casesOf, requestFrom, rowsOf, setCases, s
 from MRINRLib.synthesis_estimate import expectation
 from MRINRLib.synthesis_job import Request, SynthesisJob
 from MRINRLib.synthesis_results import SynthesisResults
+from MRINRLib.synthetic_mark import SyntheticMark
 
 PACKAGES = {"safetensors": "safetensors>=0.4"}  # besides PyTorch and what comes with Slicer
 
@@ -65,6 +66,12 @@ class MRINRSynthesis(ScriptedLoadableModule):
             "neural representation of Chen et al. (2022). Results are computed, not acquired: they are not "
             "for diagnosis."
         )
+        slicer.app.connect("startupCompleted()", self.onStartupCompleted)
+
+    def onStartupCompleted(self) -> None:
+        """Called when Slicer has started."""
+        sample_data.register(sample_data.THREE_SEQUENCES, self.resourcePath("Icons/MRINRSynthesis.png"))
+        self.mark = SyntheticMark()
 
 
 @parameterNodeWrapper
@@ -77,7 +84,7 @@ class MRINRSynthesisParameterNode:
     model, modelFolders - A key of MRINRLib.models, and the folders that the person added to the list.
     like - The sequence of the input whose grid the result gets; "" for the first.
     reference - The measured volume of the target, where there is one.
-    register, device, showUncertainty - See their tooltips.
+    register, device, preview, showUncertainty - See their tooltips.
     results - Synthetic volumes made in this scene.
     caseVolumes, caseRoles, caseNumbers - What to learn from: one entry a volume, of the case of that number.
     outputFolder - Where the fine-tuned model goes.
@@ -92,6 +99,7 @@ class MRINRSynthesisParameterNode:
     reference: vtkMRMLScalarVolumeNode
     register: bool = True
     device: Annotated[str, Choice(["auto", "cpu", "cuda", "mps"])] = "auto"
+    preview: bool = True
     showUncertainty: bool = False
     results: list[vtkMRMLScalarVolumeNode]
     caseVolumes: list[vtkMRMLScalarVolumeNode]
@@ -111,6 +119,7 @@ class MRINRSynthesisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameterNode: MRINRSynthesisParameterNode | None = None
         self._parameterNodeGuiTag = None
         self._job: WorkerJob | None = None
+        self._preview: views.Preview | None = None
 
     def setup(self) -> None:
         """Called when the user opens the module the first time and the widget is initialized."""
@@ -279,7 +288,9 @@ class MRINRSynthesisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui.noticeLabel.text = notice(target)
         ui.noticeLabel.visible = bool(ui.noticeLabel.text)
         self._showLike(used, request)
-        ui.estimateLabel.text = (why if rows else "") if request is None else expectation(request)
+        ui.estimateLabel.text = (
+            (why if rows else "") if request is None else expectation(request, self.logic.models)
+        )
         self._results.setReference(parameters.reference)
         self._results.show(parameters.results)
         self._fineTuning.show(casesOf(parameters))
@@ -331,12 +342,14 @@ class MRINRSynthesisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._job.cancel()
             self._controls.showCancelling()
             return
-        self._run(
-            lambda **callbacks: self.logic.startRequest(
-                requestFrom(self._parameterNode, self.logic.models), **callbacks
-            ),
-            self._showSynthesis,
-        )
+        self._run(self._startSynthesis, self._showSynthesis)
+
+    def _startSynthesis(self, **callbacks: Callable) -> SynthesisJob:
+        request = requestFrom(self._parameterNode, self.logic.models)
+        if self._parameterNode.preview:
+            self._preview = views.Preview(request.likeNode, displays.image)
+            callbacks["onPreview"] = self._preview.show
+        return self.logic.startRequest(request, **callbacks)
 
     def onEvaluateButton(self, checked: bool = False) -> None:
         """Called when the user presses Compare with the measured volume."""
@@ -399,6 +412,7 @@ class MRINRSynthesisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if job is not self._job:  # stopped by us, when the scene closed or the module went
             return
         self._job = None
+        self._endPreview()
         self._controls.showRunning(False)
         if job.error is not None:
             logging.error("MRINRSynthesis: %s\n%s", job.error, getattr(job.error, "details", ""))
@@ -428,6 +442,12 @@ class MRINRSynthesisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         job, self._job = self._job, None
         if job is not None:
             job.cancel()
+        self._endPreview()
+
+    def _endPreview(self) -> None:
+        if self._preview is not None:
+            self._preview.end()
+            self._preview = None
 
 
 class MRINRSynthesisLogic(ScriptedLoadableModuleLogic):
@@ -456,24 +476,28 @@ class MRINRSynthesisLogic(ScriptedLoadableModuleLogic):
         inputs: Mapping[str, Any],
         target: str,
         onProgress: Callable[[float, float | None, str], None] | None = None,
+        onPreview: Callable[[Any], None] | None = None,
         onFinished: Callable[[Any], None] | None = None,
         **options: Any,
     ) -> SynthesisJob:
         """Start and return at once; `job.cancel()` stops it, `job.wait()` waits for it.
 
         :param onProgress: called with fraction, seconds left (or None) and a line of text
+        :param onPreview: called with a partial mrinr.volume.Volume now and then
         :param onFinished: called once with the result node; None after Cancel and after a failure, whose
             reason is `job.error`
         :param options: model ("auto", a model's name or folder), like (the input, by its sequence, whose grid
             the result gets; default the first), register ("auto" or "off"), device ("auto")
         :raises ValueError: one sentence about what is wrong with which volume or option
         """
-        return self.startRequest(Request(inputs, target, **options), onProgress, onFinished)
+        return self.startRequest(Request(inputs, target, **options), onProgress, onPreview, onFinished)
 
-    def startRequest(self, request: Request, onProgress=None, onFinished=None) -> SynthesisJob:
+    def startRequest(
+        self, request: Request, onProgress=None, onPreview=None, onFinished=None
+    ) -> SynthesisJob:
         """`start` with everything in a `Request`."""
         install.require(PACKAGES)
-        return SynthesisJob(engine.shared(), request, onProgress, None, onFinished)
+        return SynthesisJob(engine.shared(), request, onProgress, onPreview, onFinished)
 
     def evaluate(self, result: Any, reference: Any) -> dict[str, Any]:
         """Compare a synthetic volume with the measured one and wait; returns metrics with their floors.
@@ -539,6 +563,7 @@ class MRINRSynthesisTest(ScriptedLoadableModuleTest):
         import gzip
 
         import numpy as np
+
         from mrinr.resources import resource
 
         content = gzip.decompress(resource("anatomy", "icbm152_t1.nii.gz").read_bytes())

@@ -11,6 +11,7 @@ import slicer
 from PIL import Image, ImageDraw
 from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkCommonCore import vtkCollection
+from vtkmodules.vtkRenderingAnnotation import vtkCornerAnnotation
 
 SIZE = 320  # pixels of a slice view
 
@@ -25,6 +26,10 @@ class SliceWidget:
         self._logic.SetSliceNode(node)
         self._logic.ResizeSliceNode(SIZE, SIZE)
         self._node = node
+        annotation = vtkCornerAnnotation()
+        self._view = SimpleNamespace(
+            forceRender=lambda: None, scheduleRender=lambda: None, cornerAnnotation=lambda: annotation
+        )
 
     def sliceLogic(self) -> Any:
         return self._logic
@@ -36,7 +41,7 @@ class SliceWidget:
         return self._logic.GetSliceCompositeNode()
 
     def sliceView(self) -> Any:
-        return SimpleNamespace(forceRender=lambda: None, scheduleRender=lambda: None)
+        return self._view
 
     def picture(self) -> Image.Image:
         """The blended slice as the view would show it, with the names of its layers in the corner."""
@@ -57,7 +62,10 @@ class SliceWidget:
         for kind, node in zip("BF", shown, strict=False):
             opacity = f" ({composite.GetForegroundOpacity():.0%})" if kind == "F" else ""
             text += f"\n{kind}: {node.GetName()}{opacity}"
-        ImageDraw.Draw(picture).text((4, 4), text, fill=(255, 220, 80))
+        drawing = ImageDraw.Draw(picture)
+        drawing.text((4, 4), text, fill=(255, 220, 80))
+        edge = self._view.cornerAnnotation().GetText(vtkCornerAnnotation.UpperEdge) or ""
+        drawing.text((SIZE / 2, 4), edge, fill=(255, 255, 255))
         return picture
 
 
