@@ -40,7 +40,7 @@ POINTS_AT_ONCE = 16_384  # keeps a CPU's caches warm; a GPU wants as many as the
 
 PRESETS: dict[str, dict] = {
     "paper": {"tile": 4, "hyper_width": 1024, "blocks": 7, "mlp_width": 64, "mlp_layers": 5, "blend": False},
-    "compact": {"tile": 8, "hyper_width": 192, "blocks": 7, "mlp_width": 32, "mlp_layers": 5, "blend": True},
+    "compact": {"tile": 4, "hyper_width": 192, "blocks": 7, "mlp_width": 32, "mlp_layers": 5, "blend": True},
 }
 
 
@@ -171,8 +171,8 @@ def _convolution(before: int, after: int, stride: int) -> list[nn.Module]:
 class Generated(nn.Module):
     """A linear layer of every perceptron, its parameters a linear function of the perceptron's code.
 
-    At the start all perceptrons are nearly the same, one that is initialised as usual, with this `bias`. Codes
-    are scaled down: a step of Adam on so many products would otherwise turn the perceptrons over.
+    At the start all perceptrons are nearly the same, initialised as usual, with this `bias`. Codes are scaled
+    down: a step of Adam on so many products would otherwise turn the perceptrons over.
     """
 
     def __init__(self, code: int, inputs: int, outputs: int, bias: float = 0.0) -> None:
