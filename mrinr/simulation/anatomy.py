@@ -84,14 +84,16 @@ class Anatomy:
         box = tuple(map(slice, low, high))
         numbers = np.unique(tissue[changed])
         names = tuple(ALL_TISSUES[n] for n in numbers)
-        added = np.zeros((len(names), *changed.shape), np.float32)
-        for n, fraction in zip(numbers, added, strict=True):
-            fraction[box] = _smooth(changed[box] & (tissue[box] == n))
-        part = (slice(None), *box)
-        kept = self.fractions.copy()
-        kept[part] *= 1 - added[part].sum(0)
-        added[part] *= self.fractions[part].sum(0)  # the whole stays what it was, next to bone and air too
-        return replace(self, tissues=(*self.tissues, *names), fractions=np.concatenate([kept, added]))
+        count = len(self.tissues)
+        fractions = np.zeros((count + len(names), *changed.shape), np.float32)
+        fractions[:count] = self.fractions
+        part = fractions[(slice(None), *box)]
+        whole = part.sum(0)  # stays what it was, next to bone and air too
+        for row, n in enumerate(numbers, start=count):
+            part[row] = _smooth(changed[box] & (tissue[box] == n))
+        part[:count] *= 1 - part[count:].sum(0)
+        part[count:] *= whole
+        return replace(self, tissues=(*self.tissues, *names), fractions=fractions)
 
     def finer(
         self, low: tuple[int, int, int], high: tuple[int, int, int], tissues: list[int] | None = None
