@@ -33,9 +33,10 @@ def run(args: argparse.Namespace, session: Session) -> None:
     before = bundles.find(args.bundle)
     from mrinr import training
 
+    cases, target = training.from_folder(before, args.data, target)
     bundle, report = training.finetune(
         before,
-        args.data,
+        cases,
         args.out,
         target=target,
         steps=args.steps,

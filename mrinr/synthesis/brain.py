@@ -24,7 +24,8 @@ class BrainMask(nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         h, w = image.shape[-2:]
         step = 2 ** (self.levels - 1)
-        x = functional.pad(image, (0, -w % step, 0, -h % step))
+        # at least 2 x 2 at the bottom: instance norm cannot do with one
+        x = functional.pad(image, (0, max(-w % step, 2 * step - w), 0, max(-h % step, 2 * step - h)))
         kept = []
         for n, block in enumerate(self.down):
             x = block(functional.max_pool2d(x, 2) if n else x)

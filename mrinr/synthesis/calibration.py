@@ -20,9 +20,13 @@ def calibrate(raw: np.ndarray, error: np.ndarray, level: float = LEVEL) -> dict[
     raw, error : (voxels,) half-width that the network gives and |prediction - truth|, on held-out people
     """
     edges = np.quantile(raw, np.linspace(0, 1, BINS + 1)[1:-1])
+    edges += np.arange(len(edges)) * LEAST  # rising also where many voxels share one width
     which = np.searchsorted(edges, raw)
     ratio = error / np.maximum(raw, LEAST)
-    factors = [float(np.quantile(ratio[which == n], level)) for n in range(BINS) if (which == n).any()]
+    everywhere = float(np.quantile(ratio, level))
+    factors = [
+        float(np.quantile(ratio[which == n], level)) if (which == n).any() else everywhere for n in range(BINS)
+    ]
     return {"edges": [round(float(e), 6) for e in edges], "factors": [round(f, 4) for f in factors]}
 
 

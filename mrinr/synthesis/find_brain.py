@@ -42,7 +42,7 @@ def find_brain(
     brain = _largest_part(chance / len(images) > 0.5)
     if brain.sum() * float(np.prod(spacing)) < SMALLEST:
         raise InputError(
-            "No brain was found in the inputs; the synthesis models know heads only, so choose MR volumes of one."
+            "No brain was found in the inputs; the models know heads only, so choose MR volumes of one."
         )
     return brain
 
@@ -55,7 +55,8 @@ def _largest_part(mask: torch.Tensor) -> np.ndarray:
     around = inside
     for axis in range(3):
         size, padding = [1, 1, 1], [0, 0, 0]
-        size[axis], padding[axis] = 13, 6
+        reach = min(6, (inside.shape[2 + axis] - 1) // 2)
+        size[axis], padding[axis] = 2 * reach + 1, reach
         around = functional.avg_pool3d(around, size, stride=1, padding=padding)
     grown = torch.zeros_like(inside)
     grown.view(-1)[int(around.argmax())] = 1

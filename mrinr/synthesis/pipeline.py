@@ -188,11 +188,11 @@ def canvas(head: Head, names: list[str]) -> tuple[dict[str, np.ndarray], np.ndar
     rows, columns, levels = window(head)
     inside = np.argwhere(head.brain)
     low, high = inside.min(0)[:2], inside.max(0)[:2]
-    images = {name: _cut(head.images[name][..., levels], rows, columns) for name in names}
+    images = {name: cut(head.images[name][..., levels], rows, columns) for name in names}
     return images, places(rows, columns, low, high)
 
 
-def _cut(voxels: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+def cut(voxels: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """(i, j, k) to (k, rows, columns), zero outside."""
     out = np.zeros((voxels.shape[2], len(rows), len(columns)), np.float32)
     i, j = ((at >= 0) & (at < n) for at, n in zip((rows, columns), voxels.shape, strict=False))
@@ -232,7 +232,7 @@ def _volumes(
     brain = onto(Volume(head.brain.astype(np.float32), head.grid.affine), like.grid) > 0.5
     own = slices.disagreement
     levels = {
-        name: _cut(head.images[name][..., window(head)[2]], *window(head)[:2]) for name in slices.checks
+        name: cut(head.images[name][..., window(head)[2]], *window(head)[:2]) for name in slices.checks
     }
     return {
         "volume": back(slices.mean, unit, f"{target} synthetic"),
@@ -256,10 +256,10 @@ def _self_check(slices: Slices, head: Head, used: list[str]) -> dict[str, Any]:
         )
         return {"text": f"No self-check: {why}.", "errors": {}}
     rows, columns, levels = window(head)
-    brain = _cut(head.brain[..., levels].astype(np.float32), rows, columns) > 0
+    brain = cut(head.brain[..., levels].astype(np.float32), rows, columns) > 0
     errors = {}
     for name, predicted in slices.checks.items():
-        measured = _cut(head.images[name][..., levels], rows, columns)[brain]
+        measured = cut(head.images[name][..., levels], rows, columns)[brain]
         top = max(float(np.percentile(measured, 99)), 1e-6)
         errors[name] = {
             "error": float(np.median(np.abs(predicted[brain] - measured))) / top,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Sequence
 from typing import Any
 
@@ -65,6 +66,12 @@ def _floors(shown: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
     design = np.concatenate([shown, np.ones((len(truth), 1), np.float32)], 1)
     fit = design @ np.linalg.lstsq(design, truth, rcond=None)[0]
     return {"constant": np.full_like(truth, truth.mean()), "identity": scaled[:, best], "linear": fit}
+
+
+def hardware() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{torch.get_num_threads()} {platform.machine()} CPU core(s)"
 
 
 def _psnr(truth: np.ndarray, guess: np.ndarray, top: float) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import random
 import shlex
 import sys
@@ -21,7 +20,7 @@ from mrinr.engine.device import choose, set_threads
 from mrinr.errors import InputError
 from mrinr.provenance import ENHANCEMENT
 from mrinr.synthesis import INPUTS
-from mrinr.training.export import card, judge
+from mrinr.training.export import card, hardware, judge
 from mrinr.training.kinds import KINDS, build
 from mrinr.training.loop import Budget, fit
 from mrinr.training.simulated import SimulatedSlices, ratios
@@ -156,12 +155,6 @@ def describe(
         "held-out people, inputs corrupted). The floors are fitted to the truth itself."
     )
     return facts
-
-
-def hardware() -> str:
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return f"{torch.get_num_threads()} {platform.machine()} CPU core(s)"
 
 
 def _drawn(stream: SimulatedSlices, count: int, context: Context) -> list[Any]:
