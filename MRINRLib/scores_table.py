@@ -33,7 +33,7 @@ class ScoresTable:
         for row, score in enumerate(lines.values()):
             for column, text in enumerate((f"{score['psnr']:.1f}", f"{score['ssim']:.3f}")):
                 item = qt.QTableWidgetItem(text)
-                item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+                item.setTextAlignment(qt.Qt.AlignCenter)
                 self._table.setItem(row, column, item)
         self._table.setFixedHeight((len(lines) + 1) * LINE + 4)
         self._table.visible = bool(lines)

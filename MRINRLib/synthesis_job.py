@@ -118,6 +118,8 @@ class SynthesisJob(WorkerJob):
             for role in self.request.inputs
             if f"check_{role}" in volumes
         }
+        for role, node in self.request.inputs.items():
+            result.SetNodeReferenceID(provenance.PREFIX + f"input_{role}", node.GetID())
         self.nodes = [result, self.uncertainty, self.brain, *self.checks.values()]
         self.nodes += [] if self.disagreement is None else [self.disagreement]
         self.result = result
@@ -172,6 +174,5 @@ def detail(result: Any, key: str) -> Any:
 def sourceNodes(result: Any) -> dict[str, Any]:
     """The inputs of a result by sequence, without those that are gone."""
     names = provenance.get(result, "inputs").split()
-    role = provenance.PREFIX + "source"
-    found = {name: result.GetNthNodeReference(role, n) for n, name in enumerate(names)}
+    found = {name: detail(result, f"input_{name}") for name in names}
     return {name: node for name, node in found.items() if node is not None}

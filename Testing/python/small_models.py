@@ -58,6 +58,7 @@ def make(folder: Path) -> Path:
     arguments: dict[str, Any] = {"inputs": list(INPUTS), "targets": list(INPUTS)}
     ratios = {target: {name: MEDIANS[target] / MEDIANS[name] for name in INPUTS} for target in INPUTS}
     facts = {**FACTS, **arguments, "normalisation": {"ratios": ratios}, "calibration": {}}
+    facts["limits"] = ["It knows nothing of brains."]
     sizes = {"width": 4, "decoder_width": 4, "latent": 4}
     network = _sequence_maker(Multimodal(**arguments, **sizes))
     bundles.save(folder / "multimodal-compact", network, "multimodal", {**arguments, **sizes}, facts, CARD)

@@ -201,6 +201,8 @@ def test_fill_from_study_apply_uncertainty_and_comparison(panel, tmp_path):
     assert composite("Red+").GetForegroundVolumeID() == result.GetID()
     panel.ui.compareButton.click()
     assert slicer.app.layoutManager().layout == layout
+    slicer.mrmlScene.RemoveNode(t1)
+    assert texts(panel.ui.compareBox) == ["T2: T2 head"]
 
 
 def test_the_result_says_what_it_is_and_lies_beside_its_input(panel):
