@@ -53,6 +53,7 @@ class Multimodal(nn.Module):
         self.encoders = nn.ModuleDict({name: Encoder(width, latent) for name in inputs})
         self.transformer = SpatialTransformer(latent)
         self.decoders = nn.ModuleDict({name: Decoder(latent, decoder_width) for name in targets})
+        self.apply(_start)
 
     def forward(
         self, images: Mapping[str, torch.Tensor], place: torch.Tensor | None = None, target: str | None = None
@@ -144,8 +145,6 @@ class Decoder(nn.Module):
         self.second = _pair(width + latent, width)
         self.image = nn.Conv2d(width + latent, 1, 1)
         self.interval = nn.Conv2d(width + latent, 2, 1)
-        nn.init.constant_(self.image.bias, 0.5)  # a ReLU that starts dead never learns
-        nn.init.constant_(self.interval.bias, -2.0)
 
     def forward(self, latent: torch.Tensor) -> Prediction:
         x = self.first(latent)
@@ -173,8 +172,6 @@ class SpatialTransformer(nn.Module):
             nn.LeakyReLU(SLOPE),
         )
         self.motion = nn.Linear(64, 3)
-        nn.init.zeros_(self.motion.weight)
-        nn.init.zeros_(self.motion.bias)
 
     def forward(self, fixed: torch.Tensor, moving: torch.Tensor) -> torch.Tensor:
         """Latents (n, latent, h, w) to motions (n, 3), see `Multimodal.align`."""
@@ -187,6 +184,20 @@ def _middle(image: torch.Tensor) -> torch.Tensor:
     """The middle SEEN x SEEN pixels, so that a motion looks the same in slices of any size; zero outside."""
     h, w = image.shape[-2:]
     return functional.pad(image, ((SEEN - w) // 2, -((w - SEEN) // 2), (SEEN - h) // 2, -((h - SEEN) // 2)))
+
+
+def _start(part: nn.Module) -> None:
+    """Weights that keep the variance from layer to layer (He 2015): without norm layers nothing else does."""
+    if isinstance(part, (nn.Conv2d, nn.Linear)):
+        nn.init.kaiming_normal_(part.weight, a=SLOPE)
+        nn.init.zeros_(part.bias)
+    elif isinstance(part, Decoder):
+        nn.init.constant_(part.image.bias, 0.5)  # a ReLU that starts dead never learns
+        nn.init.constant_(part.interval.bias, -2.0)
+        for last in (part.image, part.interval):
+            last.weight.data *= 0.1
+    elif isinstance(part, SpatialTransformer):
+        nn.init.zeros_(part.motion.weight)
 
 
 def _conv(before: int, after: int) -> nn.Sequential:
