@@ -148,12 +148,12 @@ def test_a_stack_scanned_with_another_gain_is_brought_to_the_first_ones():
     assert np.median(seen / np.maximum(louder[1].volume.voxels, 1)) == pytest.approx(1.0, abs=0.05)
 
 
-@pytest.mark.parametrize("method", ["cubic", "tv"])
-def test_magnitudes_stay_above_zero_and_at_most_a_tenth_above_the_brightest_voxel(method):
+@pytest.mark.parametrize("settings", [{"method": "cubic"}, {"method": "tv", "weight": 3e-3}])
+def test_magnitudes_stay_above_zero_and_at_most_a_tenth_above_the_brightest_voxel(settings):
     rng = np.random.default_rng(0)
     spikes = rng.random((32, 32, 8)) ** 8 * 500  # interpolation rings on these
     stack = Stack(Volume(spikes, np.diag([1.0, 1.0, 4.0, 1.0]), "spikes"), "T1")
-    result = tv([stack], method=method, like=Volume(np.zeros((48, 48, 48)), np.diag([0.66, 0.66, 0.66, 1])))
+    result = tv([stack], like=Volume(np.zeros((48, 48, 48)), np.diag([0.66, 0.66, 0.66, 1])), **settings)
     voxels = result.volumes["T1"].voxels
     numbers = result.report["contrasts"]["T1"]
     assert voxels.min() >= 0 and voxels.max() <= 1.1 * spikes.max() * (1 + 1e-6)
@@ -312,7 +312,8 @@ def test_progress_only_ever_grows_and_ends_at_one():
 
 def test_previews_are_volumes_in_the_units_and_place_of_the_result():
     shown: list[Volume] = []
-    result = tv(head_stacks(*CROSSING, **SMALL), context=Context(on_preview=shown.append))
+    # smooth enough that no voxel of the result is clipped
+    result = tv(head_stacks(*CROSSING, **SMALL), weight=3e-3, context=Context(on_preview=shown.append))
     assert {v.name for v in shown} == {"T1 SR", "T2 SR"} and len(shown) > 4
     for volume in shown:
         assert volume.grid.same_as(result.volumes["T1"].grid)
