@@ -14,6 +14,7 @@ NUMBERS = {  # tag: our key, as in mrinr.formats.dicom
     "0018,0082": "TI",
 }
 DESCRIPTION, PROTOCOL, IMAGE_TYPE = "0008,103e", "0018,1030", "0008,0008"
+AGENT, SCANNING = "0018,0010", "0018,0020"
 
 
 def value(node: Any, tag: str) -> str:
@@ -49,3 +50,13 @@ def descriptions(node: Any) -> list[str]:
 
 def isLocalizer(node: Any) -> bool:
     return "LOCALIZER" in value(node, IMAGE_TYPE).upper()
+
+
+def hasContrastAgent(node: Any) -> bool:
+    """Whether DICOM names a contrast agent."""
+    return value(node, AGENT).strip().lower() not in ("", "no", "none", "n")
+
+
+def scanningSequence(node: Any) -> str:
+    """DICOM's Scanning Sequence: SE, IR, GR, EP, ... separated by backslashes; empty where not known."""
+    return value(node, SCANNING).upper()

@@ -32,17 +32,15 @@ class EvaluationJob(WorkerJob):
         onFinished: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         super().__init__(onProgress, None, onFinished)
-        inputs.check(result)
-        inputs.check(reference)
+        nodes.geometryFromNode(result)
         brain = synthesis_job.detail(result, synthesis_job.BRAIN)
-        if provenance.get(result, "kind") != synthesis_job.KIND or brain is None:
+        if not provenance.isSynthetic(result) or brain is None:
             raise InputError(
                 _("{volume} is no result of synthesis in this scene; choose one.").format(
                     volume=result.GetName()
                 )
             )
-        if reference is result:
-            raise InputError(_("Compare with a measured volume, not with the result itself."))
+        inputs.check(reference)
         self.result, self.reference = result, reference
         self.difference: Any = None
         sources = synthesis_job.sourceNodes(result)

@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 from mrinr.contrasts import contrast_of
 from mrinr.errors import InputError
 from mrinr.synthesis import INPUTS
-from MRINRLib import dicom, nodes, study
+from MRINRLib import dicom, nodes, provenance, study
 
 NOT_USED = ""
 
@@ -27,14 +27,43 @@ class Input:
 def inputFor(node: Any) -> Input:
     """A volume and what name and DICOM say of its sequence. Raises InputError for what is no volume."""
     check(node)
-    role = contrast_of(node.GetName(), *dicom.descriptions(node))
+    role = contrast_of(node.GetName(), *dicom.descriptions(node)) or contrastByTimes(
+        dicom.metaFromNode(node), dicom.scanningSequence(node)
+    )
+    if role == "T1" and dicom.hasContrastAgent(node):
+        role = "T1ce"
     return Input(node, role if role in INPUTS else NOT_USED)
 
 
+def contrastByTimes(times: Mapping[str, float], scanning: str) -> str:
+    """What TR, TE and TI (ms) say where no name does; empty where they leave a doubt.
+
+    scanning : DICOM's Scanning Sequence, such as "SE" or "GR\\IR"; echo-planar images are left out
+    """
+    repetition, echo, inversion = (times.get(key, 0.0) for key in ("TR", "TE", "TI"))
+    if not echo or not repetition or "EP" in scanning:
+        return NOT_USED
+    if inversion:
+        late = inversion >= 1500 and echo >= 60
+        return "FLAIR" if late else "T1" if 500 <= inversion <= 1300 and echo <= 20 else NOT_USED
+    if repetition >= 2000:
+        return "T2" if echo >= 60 else "PD" if echo <= 30 else NOT_USED
+    return "T1" if repetition <= 1000 and echo <= (10 if "GR" in scanning else 20) else NOT_USED
+
+
 def check(node: Any) -> None:
-    """Raise InputError for what cannot be an input: no volume, no voxels, labels, a non-linear transform."""
+    """Raise InputError for what cannot be an input.
+
+    That is no volume, no voxels, labels, a non-linear transform, a volume that was itself synthesised.
+    """
     nodes.geometryFromNode(node)
     study.refuseLabels(node)
+    if provenance.isSynthetic(node):
+        raise InputError(
+            _("{volume} was made by synthesis; choose a volume that was measured.").format(
+                volume=node.GetName()
+            )
+        )
 
 
 def fillFromStudy() -> list[Input]:

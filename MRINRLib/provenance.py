@@ -9,6 +9,7 @@ from typing import Any
 import mrinr
 
 PREFIX = "MRINR."
+SYNTHESIS = "synthesis"  # the kind of a volume that no scanner has acquired in any form
 
 
 def stamp(
@@ -49,6 +50,11 @@ def parameters(node: Any) -> dict[str, Any]:
 def get(node: Any, name: str) -> str:
     """The attribute MRINR.<name>; empty where it was not written."""
     return node.GetAttribute(PREFIX + name) or ""
+
+
+def isSynthetic(node: Any) -> bool:
+    """Whether a volume is a result of synthesis, or a map of one."""
+    return get(node, "kind") == SYNTHESIS
 
 
 def isOurs(node: Any) -> bool:

@@ -16,7 +16,6 @@ from MRINRLib.engine import Engine, workerThreads
 from MRINRLib.job import WorkerJob
 
 TASK = "synthesize"
-KIND = "synthesis"
 UNCERTAINTY, BRAIN, DISAGREEMENT = "uncertainty", "brain", "disagreement"  # node references of a result
 
 
@@ -145,7 +144,7 @@ class SynthesisJob(WorkerJob):
         report = self.report
         provenance.stamp(
             node,
-            KIND,
+            provenance.SYNTHESIS,
             report["method"],
             {**self.request.parameters(), "settings": report.get("settings", {})},
             list(self.request.inputs.values()),

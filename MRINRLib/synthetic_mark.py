@@ -9,7 +9,7 @@ import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
-from MRINRLib import provenance, synthesis_job
+from MRINRLib import provenance
 
 PLACE = vtk.vtkCornerAnnotation.UpperEdge  # Slicer's own annotations are in the corners
 
@@ -51,4 +51,4 @@ def showsSynthetic(composite: Any) -> bool:
     if composite.GetForegroundOpacity() > 0:
         shown.append(composite.GetForegroundVolumeID())
     found = [slicer.mrmlScene.GetNodeByID(identifier) for identifier in shown if identifier]
-    return any(node is not None and provenance.get(node, "kind") == synthesis_job.KIND for node in found)
+    return any(node is not None and provenance.isSynthetic(node) for node in found)

@@ -272,6 +272,61 @@ def test_each_sequence_belongs_to_one_volume(panel):
     assert "FLAIR" not in texts(panel.ui.targetBox) and "T2" in texts(panel.ui.targetBox)
 
 
+class Database:
+    """Answers like ctkDICOMDatabase for the instances that it is given: {uid: {tag: value}}."""
+
+    def __init__(self, instances: dict[str, dict[str, str]]) -> None:
+        self._instances = instances
+
+    def instanceValue(self, uid: str, tag: str) -> str:  # noqa: N802  (CTK's name)
+        return self._instances.get(uid, {}).get(tag, "")
+
+
+def times(tr: float, te: float, ti: float = 0.0, scanning: str = "SE") -> dict[str, str]:
+    return {"0018,0080": str(tr), "0018,0081": str(te), "0018,0082": str(ti), "0018,0020": scanning}
+
+
+@pytest.mark.parametrize(
+    "name, tags, role",
+    [
+        ("5: series", {"0008,103e": "t2_tse_tra"}, "T2"),
+        ("6: t1_mprage", {"0018,0010": "Gadovist"}, "T1ce"),
+        ("6: t1_mprage", {"0018,0010": "NONE"}, "T1"),
+        ("7: series", times(9000, 120, 2500, "SE\\IR"), "FLAIR"),
+        ("7: series", times(2300, 3, 900, "GR\\IR"), "T1"),
+        ("7: series", times(500, 12), "T1"),
+        ("7: series", times(5000, 100), "T2"),
+        ("7: series", times(3000, 20), "PD"),
+        ("7: series", times(700, 20, scanning="GR"), ""),  # T2*, which no model knows
+        ("7: series", times(6000, 90, scanning="EP"), ""),
+        ("SWI", times(30, 20, scanning="GR"), ""),
+        ("series", {}, ""),
+    ],
+)
+def test_roles_are_guessed_from_name_and_dicom(logic, monkeypatch, name, tags, role):
+    from MRINRLib import inputs
+
+    monkeypatch.setattr(slicer, "dicomDatabase", Database({"1.1": tags}), raising=False)
+    node = load("T1", name)
+    node.SetAttribute("DICOM.instanceUIDs", "1.1")
+    assert inputs.inputFor(node).role == role
+
+
+def test_a_model_offers_what_it_can_make_of_the_inputs(logic):
+    from MRINRLib.models import targetsOf
+
+    def bundle(architecture: str, given: list[str], targets: list[str]) -> bundles.Bundle:
+        facts = {"architecture": architecture, "inputs": given, "targets": targets}
+        return bundles.Bundle(Path("model"), {"mrinr": facts})
+
+    strict = bundle("local-inr", ["T1", "T2", "FLAIR"], ["T1ce"])
+    assert targetsOf(strict, ["T1", "T2"]) == []
+    assert targetsOf(strict, ["FLAIR", "T2", "T1", "PD"]) == ["T1ce"]
+    flexible = bundle("multimodal", ["T1", "T2"], ["T1", "FLAIR"])
+    assert targetsOf(flexible, ["T1"]) == ["FLAIR"] and targetsOf(flexible, ["T2", "DWI"]) == ["T1", "FLAIR"]
+    assert targetsOf(flexible, ["DWI"]) == [] and targetsOf(flexible, []) == ["T1", "FLAIR"]
+
+
 def test_rows_can_be_added_and_removed(panel):
     t1, t2 = load_pair()
     for node in (t1, t2, t1):
@@ -565,6 +620,13 @@ def test_the_console_gets_one_sentence_for_bad_input(logic, tmp_path):
     empty = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty")
     with pytest.raises(ValueError, match="holds no voxels"):
         logic.synthesize({"T1": empty}, "FLAIR")
+    made = logic.synthesize({"T1": t1, "T2": t2}, "FLAIR", register="off")
+    for wrong in (
+        lambda: logic.synthesize({"FLAIR": made}, "T1"),
+        lambda: logic.evaluate(made, made),
+    ):
+        with pytest.raises(ValueError, match="made by synthesis"):
+            wrong()
     labels = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
     slicer.util.updateVolumeFromArray(labels, np.zeros((12, 32, 32), np.int16))
     with pytest.raises(ValueError, match="label map"):

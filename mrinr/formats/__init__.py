@@ -10,10 +10,11 @@ from mrinr.volume import Volume
 
 NIFTI = (".nii", ".nii.gz")
 NRRD = (".nrrd", ".nhdr")
+METAIMAGE = (".mha", ".mhd")
 
 
 def read(path: Path) -> Volume:
-    """Read one 3D volume: NIfTI, NRRD, a DICOM series (its folder or one of its files).
+    """Read one 3D volume: NIfTI, NRRD, MetaImage, a DICOM series (its folder or one of its files).
 
     Returns a Volume named after the file; `meta` holds what is known of `thickness`, `spacing_between_slices`
     (mm), `TR`, `TE`, `TI` (ms), `field_strength` (T), `series_description`, and `warnings` (sentences).
@@ -36,7 +37,11 @@ def read(path: Path) -> Volume:
         from mrinr.formats import nrrd
 
         return nrrd.read(path)
-    raise InputError(f"{path} is no image that can be read here; use .nii, .nii.gz, .nrrd or DICOM.")
+    if name.endswith(METAIMAGE):
+        from mrinr.formats import metaimage
+
+        return metaimage.read(path)
+    raise InputError(f"{path} is no image that can be read here; use .nii, .nii.gz, .nrrd, .mha or DICOM.")
 
 
 def write(volume: Volume, path: Path) -> None:
@@ -64,7 +69,7 @@ def check_ending(path: Path) -> None:
 
 def stem(path: Path) -> str:
     """The file's name without its image ending."""
-    for ending in (".nii.gz", *NIFTI, *NRRD):
+    for ending in (".nii.gz", *NIFTI, *NRRD, *METAIMAGE):
         if path.name.lower().endswith(ending):
             return path.name[: -len(ending)]
     return path.stem if path.is_file() else path.name

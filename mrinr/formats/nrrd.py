@@ -6,36 +6,15 @@ import gzip
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
-from mrinr.errors import InputError
-from mrinr.formats import sidecar
-from mrinr.itk import FLIP, affine_of, voxels_of
+from mrinr.formats import itk_file
+from mrinr.itk import FLIP
 from mrinr.volume import Volume
 
 
 def read(path: Path) -> Volume:
     """Read a .nrrd or .nhdr file. See `mrinr.formats.read`."""
-    try:
-        reader = sitk.ImageFileReader()
-        reader.SetImageIO("NrrdImageIO")
-        reader.SetFileName(str(path))
-        reader.ReadImageInformation()
-        size = reader.GetSize()
-        if reader.GetNumberOfComponents() == 1 and len(size) >= 3 and all(n == 1 for n in size[3:]):
-            reader.SetExtractSize([*size[:3], *[0] * (len(size) - 3)])
-        image = reader.Execute()
-    except RuntimeError as error:
-        raise InputError(
-            f"{path} is truncated, damaged, no NRRD file or lacks its data file; copy or export it again."
-        ) from error
-    if image.GetNumberOfComponentsPerPixel() != 1 or "complex" in image.GetPixelIDTypeAsString():
-        raise InputError(f"{path} holds several numbers a voxel; a single 3D volume is needed (extract one).")
-    if image.GetDimension() != 3:
-        raise InputError(
-            f"{path} is {'x'.join(map(str, image.GetSize()))}; a single 3D volume is needed (extract one)."
-        )
-    return Volume(voxels_of(image), affine_of(image), path.name, sidecar.read(path))
+    return itk_file.read(path, "NrrdImageIO", "NRRD")
 
 
 def encode(volume: Volume) -> bytes:

@@ -35,10 +35,11 @@ def find_brain(
         for start in range(0, len(slices), AT_ONCE):
             context.progress((n + start / len(slices)) / len(images), "Finding the brain")
             part = slices[start : start + AT_ONCE].to(device)
-            logits = network(halved(part)).sigmoid()
-            logits = functional.interpolate(logits, size=shape[:2], mode="bilinear").cpu()
+            with torch.inference_mode():
+                found = network(halved(part)).sigmoid()
+                found = functional.interpolate(found, size=shape[:2], mode="bilinear").cpu()
             seen = (part > 0).any(-1).any(-1).any(-1).cpu()  # an empty slice says nothing
-            chance[..., start : start + AT_ONCE] += (logits[:, 0] * seen[:, None, None]).permute(1, 2, 0)
+            chance[..., start : start + AT_ONCE] += (found[:, 0] * seen[:, None, None]).permute(1, 2, 0)
     brain = _largest_part(chance / len(images) > 0.5)
     if brain.sum() * float(np.prod(spacing)) < SMALLEST:
         raise InputError(
