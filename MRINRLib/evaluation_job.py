@@ -43,14 +43,15 @@ class EvaluationJob(WorkerJob):
         inputs.check(reference)
         self.result, self.reference = result, reference
         self.difference: Any = None
-        sources = synthesis_job.sourceNodes(result)
+        sources, made = synthesis_job.sourceNodes(result), provenance.parameters(result)
         volumes = {"result": result, "brain": brain, "reference": reference}
-        volumes |= {f"input_{name}": node for name, node in sources.items()}
+        for name in sorted(sources, key=lambda name: name != made.get("like")):  # it is what is aligned to
+            volumes[f"input_{name}"] = sources[name]
         self._submit(
             engine,
             evaluation_task.TASK,
             {name: nodes.volumeFromNode(node) for name, node in volumes.items()},
-            {"register": provenance.parameters(result).get("register", "off")},
+            {"register": made.get("register", "off")},
         )
 
     @property

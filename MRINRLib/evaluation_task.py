@@ -8,6 +8,7 @@ import numpy as np
 
 from mrinr.context import Context
 from mrinr.errors import InputError
+from mrinr.geometry import Grid
 from mrinr.volume import Stack, Volume
 
 TASK = "MRINRLib.evaluation_task:run"
@@ -21,8 +22,8 @@ def run(
     The reference is left as it was measured: everything else is resampled onto its grid. With
     parameters["register"] "auto" it is first aligned rigidly to the first input. Brightness and contrast
     (two numbers, least squares in the brain) are matched, because the units of an MR scan are arbitrary.
-    Returns "difference", matched result - reference, in the reference's units; the report is that of
-    `mrinr.metrics.evaluate` with "gain" and "offset".
+    Only the box around the brain is looked at ("whole" in the report). Returns "difference", matched result
+    - reference, in the reference's units; the report is that of `mrinr.metrics.evaluate`, gain and offset.
     """
     from mrinr.metrics import evaluate
 
@@ -30,18 +31,37 @@ def run(
     inputs = [volume for name, volume in volumes.items() if name.startswith("input_")]
     if parameters["register"] == "auto" and inputs:
         inputs, volumes["reference"] = _aligned(inputs, volumes["reference"], context.stage(0, 0.6))
-    reference = volumes["reference"]
-    context.progress(0.6, f"Comparing with {reference.name}")
-    result, brain = _on(volumes["result"], reference, 3), _on(volumes["brain"], reference, 0)
+    measured = volumes["reference"]
+    context.progress(0.6, f"Comparing with {measured.name}")
+    brain = _on(volumes["brain"], measured.grid, 0)
+    if not (brain.voxels > 0).any():
+        raise InputError(f"{measured.name} does not overlap the brain of the result; choose another volume.")
+    box = _box(brain.voxels > 0)
+    reference, brain = _cut(measured, box), _cut(brain, box)
     inside = brain.voxels > 0
-    if not inside.any():
-        raise InputError(f"{reference.name} does not overlap the brain of the result; choose another volume.")
+    result = _on(volumes["result"], reference.grid, 3)
     context.check()
     gain, offset = _match(result.voxels[inside], reference.voxels[inside])
     matched = result.with_voxels(gain * result.voxels + offset * inside)
-    found = evaluate(reference, matched, brain, inputs=[_on(volume, reference, 1) for volume in inputs])
-    difference = Volume((matched.voxels - reference.voxels) * inside, reference.affine, "difference")
-    return {"difference": difference}, {**found, "gain": gain, "offset": offset}
+    found = evaluate(reference, matched, brain, inputs=[_on(volume, reference.grid, 1) for volume in inputs])
+    difference = np.zeros_like(measured.voxels)
+    difference[box] = (matched.voxels - reference.voxels) * inside
+    report = {**found, "gain": gain, "offset": offset}
+    return {"difference": measured.with_voxels(difference, "difference")}, report
+
+
+def _box(mask: np.ndarray) -> tuple[slice, ...]:
+    """Where the mask is, with the margin that SSIM's windows look at."""
+    from mrinr.metrics import WINDOW
+
+    found = [np.flatnonzero(mask.any(axis=other)) for other in ((1, 2), (0, 2), (0, 1))]
+    return tuple(slice(max(int(at[0]) - WINDOW, 0), int(at[-1]) + WINDOW + 1) for at in found)
+
+
+def _cut(volume: Volume, box: tuple[slice, ...]) -> Volume:
+    affine = volume.affine.copy()
+    affine[:3, 3] = volume.grid.world(np.array([part.start for part in box]))
+    return Volume(volume.voxels[box], affine, volume.name)
 
 
 def _aligned(inputs: list[Volume], reference: Volume, context: Context) -> tuple[list[Volume], Volume]:
@@ -52,12 +72,10 @@ def _aligned(inputs: list[Volume], reference: Volume, context: Context) -> tuple
     return [first, *others], measured
 
 
-def _on(volume: Volume, reference: Volume, order: int) -> Volume:
+def _on(volume: Volume, grid: Grid, order: int) -> Volume:
     from mrinr.itk import resample
 
-    if volume.grid.same_as(reference.grid):
-        return volume
-    return resample(volume, reference.grid, order)
+    return volume if volume.grid.same_as(grid) else resample(volume, grid, order)
 
 
 def _match(prediction: np.ndarray, truth: np.ndarray) -> tuple[float, float]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from slicer.i18n import tr as _
 
 from mrinr.errors import InputError
@@ -163,6 +164,12 @@ class SynthesisJob(WorkerJob):
         """Everything that a person should be warned of, each once."""
         report = self.report
         return list(dict.fromkeys([*self.warnings, *report.get("warnings", []), *report.get("unlike", [])]))
+
+
+def showPreview(node: Any, voxels: np.ndarray, mask: np.ndarray) -> None:
+    """How a preview of a synthesis is shown: marked as synthetic, over what has not been reached yet."""
+    node.SetAttribute(provenance.PREFIX + "kind", provenance.SYNTHESIS)
+    displays.partial(node, voxels, mask)
 
 
 def detail(result: Any, key: str) -> Any:

@@ -26,7 +26,7 @@ if importlib.util.find_spec("MRINRLib") is None:
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from mrinr.errors import InputError
-from MRINRLib import displays, engine, inputs, install, sample_data, views
+from MRINRLib import engine, inputs, install, sample_data, views
 from MRINRLib.device_line import DeviceLine
 from MRINRLib.evaluation_job import EvaluationJob
 from MRINRLib.finetune_job import FineTuneJob, FineTuneRequest
@@ -39,7 +39,7 @@ from MRINRLib.models import AUTO, Models, notice
 from MRINRLib.nodes import inScene
 from MRINRLib.synthesis_choices import casesOf, requestFrom, rowsOf, setCases, setRows
 from MRINRLib.synthesis_estimate import expectation
-from MRINRLib.synthesis_job import Request, SynthesisJob
+from MRINRLib.synthesis_job import Request, SynthesisJob, showPreview
 from MRINRLib.synthesis_results import SynthesisResults
 from MRINRLib.synthetic_mark import SyntheticMark
 
@@ -347,7 +347,7 @@ class MRINRSynthesisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _startSynthesis(self, **callbacks: Callable) -> SynthesisJob:
         request = requestFrom(self._parameterNode, self.logic.models)
         if self._parameterNode.preview:
-            self._preview = views.Preview(request.likeNode, displays.image)
+            self._preview = views.Preview(request.likeNode, showPreview)
             callbacks["onPreview"] = self._preview.show
         return self.logic.startRequest(request, **callbacks)
 
