@@ -1,66 +1,186 @@
-"""What lies in the data folders: label maps to simulate people from, or real subjects."""
+"""What lies in the data folders: label maps to simulate people from, and real subjects."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from torch.utils.data import IterableDataset
+
+from mrinr.context import Context
 from mrinr.errors import InputError
+from mrinr.synthesis import INPUTS
+from mrinr.training import simulated
+from mrinr.training.batch import Batch
+from mrinr.training.folders import Subject, look, within
 from mrinr.training.simulated import SimulatedSlices, Wanted
 
-SUFFIXES = (".nii.gz", ".nii", ".nrrd")
+LISTED = 20  # names that a description gives
 
 
 @dataclass(frozen=True)
 class Source:
     """People to train on.
 
-    maps : label maps
+    maps : label maps, from which people are simulated
+    subjects : real ones
     licence : of the data, as far as a file LICENSE or a README beside them says nothing else
     """
 
-    maps: tuple[Path, ...]
+    maps: tuple[Path, ...] = ()
+    subjects: tuple[Subject, ...] = ()
     licence: str = "see the data's own licence"
 
     @property
     def described(self) -> str:
-        return f"people simulated from {len(self.maps)} label maps ({', '.join(map(stem, self.maps))})"
+        parts = []
+        if self.maps:
+            parts.append(
+                f"people simulated from {len(self.maps)} label maps ({_listed(map(stem, self.maps))})"
+            )
+        if self.subjects:
+            there = {name for subject in self.subjects for name in subject.images}
+            parts.append(
+                f"{len(self.subjects)} real subjects with {', '.join(n for n in INPUTS if n in there)} "
+                f"({_listed(subject.name for subject in self.subjects)})"
+            )
+        return " and ".join(parts)
 
-    def slices(self, wanted: Wanted, seed: int, **arguments: Any) -> SimulatedSlices:
-        return SimulatedSlices(self.maps, wanted, seed=seed, **arguments)
+    @property
+    def limit(self) -> str:
+        """What a model that has seen only these people cannot know."""
+        if not self.subjects:
+            return "Trained on simulated people: what the simulator does not draw, it has not seen."
+        if not self.maps:
+            return (
+                "Trained on the real people named: other scanners and diseases than theirs it has not seen."
+            )
+        return "Trained on simulated people and the real ones named: what neither show, it has not seen."
+
+    def having(self, wanted: Wanted, context: Context) -> Source:
+        """Those with sequences that are wanted; a warning for each subject that is left out.
+
+        Raises InputError when nobody is left, or when nobody has one of the sequences.
+        """
+        there = {name for subject in self.subjects for name in subject.images}
+        missing = _once(name for name in (*wanted.inputs, *wanted.targets) if name not in there)
+        if missing and not self.maps:
+            raise InputError(
+                f"No subject has {', '.join(missing)}; name --inputs and --target that they have."
+            )
+        kept = []
+        for subject in self.subjects:
+            if within(wanted, subject.images):
+                kept.append(subject)
+            else:
+                context.warn(f"{subject.name} is left out: it has only {', '.join(subject.images)}.")
+        if not kept and not self.maps:
+            raise InputError("No subject has all inputs and a target; name fewer --inputs.")
+        return replace(self, subjects=tuple(kept))
+
+    def slices(self, wanted: Wanted, seed: int, **arguments: Any) -> IterableDataset[Batch]:
+        """An endless stream of batches: of simulated people, of real ones, or of both in turn."""
+        streams: list[IterableDataset[Batch]] = []
+        if self.maps:
+            streams.append(SimulatedSlices(self.maps, wanted, seed=seed, **arguments))
+        if self.subjects:
+            from mrinr.training.real import RealSlices
+
+            streams.append(RealSlices(self.subjects, wanted, seed=seed, **arguments))
+        return streams[0] if len(streams) == 1 else InTurn(streams)
+
+    def ratios(self, inputs: Sequence[str], targets: Sequence[str], seed: int) -> dict[str, dict[str, float]]:
+        """By target and input: the target's median in the brain over the input's.
+
+        From the simulator where there are label maps: it has one gain for all. Else from the scans.
+        """
+        if self.maps:
+            return simulated.ratios(self.maps, inputs, targets, seed)
+        from mrinr.training import real
+
+        return real.ratios(self.subjects, inputs, targets, seed)
 
     def split(self, held_out: Sequence[str]) -> tuple[Source, Source]:
-        """Those to train on and those held out: the named ones, else the last sixth."""
-        names = [stem(path) for path in self.maps]
-        _check_known(held_out, names)
+        """Those to train on and those held out: the named ones, else the last sixth of maps and of people."""
+        _check_known(held_out, self.names)
         if not held_out:
-            held_out = names[-max(1, len(names) // 6) :]
-        apart = tuple(path for path in self.maps if stem(path) in held_out)
-        kept = tuple(path for path in self.maps if stem(path) not in held_out)
-        if not kept:
+            maps, people = [stem(path) for path in self.maps], _once(s.person for s in self.subjects)
+            held_out = [name for names in (maps, people) for name in _last_sixth(names)]
+        apart, kept = self._where(held_out, True), self._where(held_out, False)
+        if not kept or not apart:
             raise InputError("Nobody is left to train on; give more subjects, or hold out fewer.")
-        return replace(self, maps=kept), replace(self, maps=apart)
+        return kept, apart
+
+    @property
+    def names(self) -> list[str]:
+        """What --held-out and --exclude may name: a map, a subject, or a person with all their scans."""
+        subjects = [name for subject in self.subjects for name in (subject.name, subject.person)]
+        return _once([*map(stem, self.maps), *subjects])
+
+    def __bool__(self) -> bool:
+        return bool(self.maps or self.subjects)
+
+    def _where(self, names: Sequence[str], named: bool) -> Source:
+        maps = (path for path in self.maps if (stem(path) in names) == named)
+        subjects = (s for s in self.subjects if bool({s.name, s.person} & set(names)) == named)
+        return replace(self, maps=tuple(maps), subjects=tuple(subjects))
+
+
+class InTurn(IterableDataset[Batch]):
+    """A batch of each stream, again and again."""
+
+    def __init__(self, streams: Sequence[IterableDataset[Batch]]) -> None:
+        super().__init__()
+        self.streams = list(streams)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batches in zip(*self.streams, strict=False):
+            yield from batches
 
 
 def find_sources(folders: Sequence[Path], exclude: Sequence[str]) -> Source:
     """The people in `folders`. Raises InputError where there are none."""
-    maps = [path for folder in folders for path in sorted(folder.iterdir()) if path.name.endswith(SUFFIXES)]
-    _check_known(exclude, [stem(path) for path in maps])
-    maps = [path for path in maps if stem(path) not in exclude]
-    if not maps:
-        raise InputError(
-            f"{folders[0]} holds no label maps and no subjects that can be used; name another folder."
-        )
-    return Source(tuple(maps))
+    maps: list[Path] = []
+    subjects: list[Subject] = []
+    for folder in folders:
+        found, loose = look(folder)
+        if not found and not loose:
+            raise InputError(
+                f"{folder} holds no label maps and no subjects whose scans are named after their sequence "
+                "(T1.nii.gz, FLAIR.nii.gz, ...); name another folder."
+            )
+        maps, subjects = maps + loose, subjects + found
+    source = Source(tuple(maps), tuple(subjects))
+    _check_known(exclude, source.names)
+    kept = source._where(exclude, False)
+    if not kept:
+        raise InputError("Everybody is excluded; exclude fewer.")
+    return kept
 
 
 def stem(path: Path) -> str:
     return path.name.partition(".")[0]
 
 
+def _last_sixth(names: Sequence[str]) -> Sequence[str]:
+    """At least one, but never all."""
+    count = min(max(1, len(names) // 6), len(names) - 1)
+    return names[len(names) - count :] if count > 0 else ()
+
+
+def _once(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+def _listed(names: Iterable[str]) -> str:
+    all_names = list(names)
+    more = len(all_names) - LISTED
+    return ", ".join(all_names[:LISTED]) + (f" and {more} more" if more > 0 else "")
+
+
 def _check_known(wanted: Sequence[str], names: Sequence[str]) -> None:
     unknown = [name for name in wanted if name not in names]
     if unknown:
-        raise InputError(f"There is no '{unknown[0]}' in the data; there are {', '.join(names)}.")
+        raise InputError(f"There is no '{unknown[0]}' in the data; there are {_listed(names)}.")

@@ -6,7 +6,7 @@ import os
 import random
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,15 @@ from mrinr.engine.device import choose, set_threads
 from mrinr.errors import InputError
 from mrinr.provenance import ENHANCEMENT
 from mrinr.synthesis import INPUTS
+from mrinr.training.batch import Batch
 from mrinr.training.export import card, hardware, judge
 from mrinr.training.kinds import KINDS, build
 from mrinr.training.loop import Budget, fit
-from mrinr.training.simulated import SimulatedSlices, ratios
 from mrinr.training.sources import Source, find_sources
 
 VALIDATION, JUDGED = 24, 240  # slices watched while training, and judged when it is done
 LIMITS = (
     "Knows heads only, at about 1 mm in plane, and axial slices one at a time.",
-    "Trained on simulated people: what the simulator does not draw, it has not seen.",
     "Research use; not for diagnosis.",
 )
 
@@ -77,7 +76,7 @@ def train(
     set_threads(threads)
     recipe, arguments, data_arguments = build(kind, preset, shown, asked)
     wanted = KINDS[kind].wanted(shown, asked)
-    sources = find_sources(data, exclude)
+    sources = find_sources(data, exclude).having(wanted, context)
     training, apart = sources.split(held_out)
     judged = _drawn(apart.slices(wanted, **{**data_arguments, "batch": 1}, seed=seed + 1), JUDGED, context)
     work = work or out.with_name(f"{out.name}.checkpoint")
@@ -142,13 +141,13 @@ def describe(
         "calibration": {},
         "statistics": {},
         "intended_use": INTENDED[kind == "brain"],
-        "limits": list(LIMITS),
+        "limits": [source.limit, *LIMITS],
     }
     if kind == "brain":
         return facts
     if "T1ce" in targets:
-        facts["limits"] = [ENHANCEMENT, *LIMITS]
-    facts["normalisation"]["ratios"] = ratios(source.maps, inputs, targets, seed)
+        facts["limits"] = [ENHANCEMENT, *facts["limits"]]
+    facts["normalisation"]["ratios"] = source.ratios(inputs, targets, seed)
     facts["metrics"], facts["calibration"] = judge(recipe, recipe.networks["generator"], judged)
     facts["metrics_of"] = (
         "Brain PSNR in dB (range: the truth's 99.9th percentile in the slice's brain; median over slices of "
@@ -157,7 +156,7 @@ def describe(
     return facts
 
 
-def _drawn(stream: SimulatedSlices, count: int, context: Context) -> list[Any]:
+def _drawn(stream: Iterable[Batch], count: int, context: Context) -> list[Any]:
     found: list[Any] = []
     for batch in stream:
         context.progress(0.02 * len(found) / count, "Drawing people to judge on")
