@@ -25,7 +25,8 @@ def calibrate(raw: np.ndarray, error: np.ndarray, level: float = LEVEL) -> dict[
     ratio = error / np.maximum(raw, LEAST)
     everywhere = float(np.quantile(ratio, level))
     factors = [
-        float(np.quantile(ratio[which == n], level)) if (which == n).any() else everywhere for n in range(BINS)
+        float(np.quantile(ratio[which == n], level)) if (which == n).any() else everywhere
+        for n in range(BINS)
     ]
     return {"edges": [round(float(e), 6) for e in edges], "factors": [round(f, 4) for f in factors]}
 

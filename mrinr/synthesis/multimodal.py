@@ -151,7 +151,9 @@ class Decoder(nn.Module):
         x = torch.cat([self.second(torch.cat([x, latent], 1)), latent], 1)
         # The interval learns from what the image knows and does not change it.
         low, high = functional.softplus(self.interval(x.detach())).split(1, 1)
-        return Prediction(functional.relu(self.image(x)), low, high)
+        image = self.image(x)
+        # A ReLU that is dead at the start never learns, so it comes in only when the model is used.
+        return Prediction(image if self.training else functional.relu(image), low, high)
 
 
 class SpatialTransformer(nn.Module):
@@ -192,7 +194,7 @@ def _start(part: nn.Module) -> None:
         nn.init.kaiming_normal_(part.weight, a=SLOPE)
         nn.init.zeros_(part.bias)
     elif isinstance(part, Decoder):
-        nn.init.constant_(part.image.bias, 0.5)  # a ReLU that starts dead never learns
+        nn.init.constant_(part.image.bias, 0.5)
         nn.init.constant_(part.interval.bias, -2.0)
         for last in (part.image, part.interval):
             last.weight.data *= 0.1

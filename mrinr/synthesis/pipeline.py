@@ -231,9 +231,7 @@ def _volumes(
 
     brain = onto(Volume(head.brain.astype(np.float32), head.grid.affine), like.grid) > 0.5
     own = slices.disagreement
-    levels = {
-        name: cut(head.images[name][..., window(head)[2]], *window(head)[:2]) for name in slices.checks
-    }
+    levels = {name: cut(head.images[name][..., window(head)[2]], *window(head)[:2]) for name in slices.checks}
     return {
         "volume": back(slices.mean, unit, f"{target} synthetic"),
         "uncertainty": back(half, unit, f"{target} uncertainty"),

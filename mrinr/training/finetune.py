@@ -135,7 +135,9 @@ def check(bundle: Bundle, cases: Sequence[Mapping[str, Volume]], target: str) ->
             raise InputError(f"Patient {n} has no {target} to learn from; add it or leave the patient out.")
         found.append([name for name in case if name in bundle.inputs and name != target])
         if not found[-1]:
-            raise InputError(f"Patient {n} has no input beside {target}; add one of {', '.join(bundle.inputs)}.")
+            raise InputError(
+                f"Patient {n} has no input beside {target}; add one of {', '.join(bundle.inputs)}."
+            )
         for volume in case.values():
             check_image(volume)
     return found
@@ -160,7 +162,8 @@ def learn_from(
     for start in range(0, len(brain), AT_ONCE):
         context.progress(0.7 + 0.3 * start / len(brain), "Encoding the inputs")
         part = {
-            name: torch.from_numpy(images[name][start : start + AT_ONCE])[:, None].to(device) for name in inputs
+            name: torch.from_numpy(images[name][start : start + AT_ONCE])[:, None].to(device)
+            for name in inputs
         }
         with torch.no_grad():
             latents, _ = network.align(network.encode(part))
@@ -227,7 +230,9 @@ def _crops(
     return tuple(torch.stack(x).to(device) for x in (latents, truths, brains))  # type: ignore[return-value]
 
 
-def judge(decoder: torch.nn.Module | None, lessons: Sequence[Lesson], device: torch.device) -> dict[str, float]:
+def judge(
+    decoder: torch.nn.Module | None, lessons: Sequence[Lesson], device: torch.device
+) -> dict[str, float]:
     """Means over the patients of PSNR and SSIM in the brain, on slices kept apart, intensities matched first.
 
     Without a decoder the linear fit of the inputs is judged. Range: the truth's 99.9th percentile there.
@@ -276,7 +281,9 @@ def _facts(
 ) -> dict[str, Any]:
     """Those of the model that was adapted, with what was changed."""
     target = report["target"]
-    facts: dict[str, Any] = copy.deepcopy({k: v for k, v in bundle.facts.items() if k not in ("format", "arguments")})
+    facts: dict[str, Any] = copy.deepcopy(
+        {k: v for k, v in bundle.facts.items() if k not in ("format", "arguments")}
+    )
     facts.pop("architecture", None)
     for name in facts["normalisation"]["ratios"][target]:
         seen = [lesson.ratio[name] for lesson in lessons if name in lesson.ratio]
@@ -321,4 +328,3 @@ def from_folder(bundle: Bundle, data: Path, target: str | None) -> tuple[list[di
     if not cases:
         raise InputError(f"No patient in {data} has a {target}; name a folder of patients that do.")
     return cases, target
-

@@ -35,6 +35,7 @@ MEANT = {
 }
 MAPS_FOR_RATIOS = 6
 BLUR = 0.6  # voxels: the partial volume that a label map lacks
+POOR = 0.6  # share of slices from scans that are thick, blurred, misaligned or on another scale of grey
 MARGIN = 10  # pixels simulated around a window, so that motion brings in what is there
 SLICES_PER_HEAD = 150  # then a new head takes the place of an old one
 BRIGHTEST = 8.0  # brain medians: fat and vessels beyond are cut, here and when the model is used
@@ -130,23 +131,24 @@ class Person:
         outer = [np.arange(c - MARGIN, c + n + MARGIN) for c, n in zip(corner, size, strict=True)]
         rows, columns = (at[MARGIN:-MARGIN] for at in outer)
         scan = draw_scan((len(outer[0]), len(outer[1]), 1), rng)
-        strip = rng.random() < 0.5
+        strip, poor = rng.random() < 0.5, rng.random() < POOR
         inner = np.s_[MARGIN:-MARGIN, MARGIN:-MARGIN]
         kept = _window(self.stripped[:, :, level], *outer) if strip else None
 
         seen, motion = {}, {}
         for n, name in enumerate(shown):
             sequence = _played(name, rng)
-            thickness = 1 if rng.random() < 0.5 else int(rng.integers(2, 6))
-            image = self._image(sequence, scan, self._fractions(level, outer, thickness), rng)
-            image, mask = _blurred_in_plane(image, rng), kept
-            moved = _draw_motion(rng) if n else np.zeros(3, np.float32)
+            thickness = int(rng.integers(2, 6)) if poor and rng.random() < 0.6 else 1
+            image, mask = self._image(sequence, scan, self._fractions(level, outer, thickness), rng), kept
+            if poor:
+                image = _blurred_in_plane(image, rng)
+            moved = _draw_motion(rng) if n and poor else np.zeros(3, np.float32)
             if moved.any():
                 image = _moved(image, _inverse(moved))
                 mask = None if mask is None else _moved(mask.astype(np.float32), _inverse(moved)) > 0.5
             if n:
                 motion[name] = moved
-            seen[name] = _delivered(image[inner], None if mask is None else mask[inner], rng)
+            seen[name] = _delivered(image[inner], None if mask is None else mask[inner], rng, poor)
 
         sharp = self._fractions(level, outer, 1)
         clean = {}
@@ -297,14 +299,18 @@ def _moved(image: np.ndarray, motion: np.ndarray) -> np.ndarray:
     return moved[0, 0].numpy()
 
 
-def _delivered(image: np.ndarray, mask: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
+def _delivered(
+    image: np.ndarray, mask: np.ndarray | None, rng: np.random.Generator, poor: bool
+) -> np.ndarray:
     """What becomes of an image until it is loaded: coil, noise, intensity curve, stripping, scale."""
-    image = image * bias_field(image.shape, rng, rng.uniform(0, 0.3))
-    image = rician(image, 1 / rng.uniform(15, 80), rng)
-    image = gamma(image, rng.uniform(0.75, 1.35), 1.0)
+    image = image * bias_field(image.shape, rng, rng.uniform(0, 0.3 if poor else 0.1))
+    image = rician(image, 1 / (rng.uniform(15, 80) if poor else rng.uniform(40, 200)), rng)
+    if poor:
+        image = gamma(image, rng.uniform(0.75, 1.35), 1.0)
     if mask is not None:
         image = image * mask
-    if rng.random() < 0.03:  # a slab that is missing
+    if poor and rng.random() < 0.05:  # a slab that is missing
         start = rng.integers(max(image.shape[0] - 20, 1))
         image[start : start + int(rng.integers(5, 20))] = 0
-    return (image * np.exp(0.08 * rng.standard_normal())).clip(0, BRIGHTEST).astype(np.float32)
+    off = (0.08 if poor else 0.03) * rng.standard_normal()
+    return (image * np.exp(off)).clip(0, BRIGHTEST).astype(np.float32)
