@@ -21,7 +21,11 @@ class Models:
 
     def __init__(self) -> None:
         self._found: dict[str, Bundle] = {}
-        self.shipped = [bundle for bundle in bundles.shipped() if bundle.architecture in ORDER]
+        self._problem = ""
+        try:
+            self.shipped = [bundle for bundle in bundles.shipped() if bundle.architecture in ORDER]
+        except InputError as error:  # the panel has to open all the same
+            self.shipped, self._problem = [], str(error)
 
     def bundle(self, key: str) -> Bundle:
         """The model of a key that is not 'auto'. Raises InputError when it is missing or damaged."""
@@ -61,6 +65,8 @@ class Models:
 
     def needs(self, key: str) -> str:
         """A sentence that says which inputs the models of a key work with."""
+        if key == AUTO and self._problem:
+            return self._problem
         parts = []
         for bundle in self.candidates(key):
             any_ = _("any of {inputs}") if bundle.architecture in ANY_SUBSET else _("{inputs}")

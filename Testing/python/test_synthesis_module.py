@@ -327,6 +327,19 @@ def test_a_model_offers_what_it_can_make_of_the_inputs(logic):
     assert targetsOf(flexible, ["DWI"]) == [] and targetsOf(flexible, []) == ["T1", "FLAIR"]
 
 
+def test_a_damaged_shelf_is_reported_where_apply_is(module, shelf, tmp_path, monkeypatch):
+    import shutil
+
+    from MRINRLib.models import AUTO, Models
+
+    broken = Path(shutil.copytree(shelf, tmp_path / "shelf"))
+    (broken / "multimodal-compact" / "configs" / "metadata.json").write_text("{")
+    monkeypatch.setenv(small_models.SHELF, str(broken))
+    models = Models()
+    assert models.shipped == [] and models.targets(AUTO, ["T1"]) == []
+    assert "no readable JSON" in models.needs(AUTO)
+
+
 def test_rows_can_be_added_and_removed(panel):
     t1, t2 = load_pair()
     for node in (t1, t2, t1):
