@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import shell
 import SimpleITK as sitk
 import torch
 from scipy import ndimage
 
+from mrinr import bundles
 from mrinr.context import Context
 from mrinr.errors import InputError
 from mrinr.synthesis.multimodal import moved_by
@@ -173,7 +175,7 @@ def test_label_maps_stay_label_maps(tmp_path):
     source = find_sources([tmp_path], [])
     assert [path.name for path in source.maps] == ["head_01.nii.gz", "training_seg_02.nii.gz"]
     assert [subject.name for subject in source.subjects] == ["sub-001"]
-    assert "2 label maps (head_01, training_seg_02) and 1 real subjects with T1 (sub-001)" in source.described
+    assert "2 label maps (head_01, training_seg_02) and 1 real subject with T1 (sub-001)" in source.described
     assert find_sources([tmp_path], ["head_01", "sub-001"]).names == ["training_seg_02"]
     with pytest.raises(InputError, match="There is no 'head_03' in the data"):
         find_sources([tmp_path], ["head_03"])
@@ -465,7 +467,12 @@ def test_heads_as_scanned_are_shown_stripped_every_other_time(tmp_path):
     assert 3 < sum(bare) < 15
 
 
-def test_streams_take_turns():
+def test_simulated_and_real_people_take_turns(scans):
+    wanted = Wanted(("T1",), ("T2",))
+    real = find_sources([scans], [])
+    both = Source((Path("head_01.nii.gz"),), real.subjects).slices(wanted, 0)
+    assert [type(stream).__name__ for stream in both.streams] == ["SimulatedSlices", "RealSlices"]
+    assert type(real.slices(wanted, 0)).__name__ == "RealSlices"
     assert list(islice(InTurn([[1, 2, 3], [4, 5, 6]]), 6)) == [1, 4, 2, 5, 3, 6]  # type: ignore[list-item]
 
 
@@ -478,3 +485,21 @@ def test_real_scans_of_two_kinds_are_told_apart(data):
     assert _bare(raw, raw.grid) is None
     brain = _bare(registered, registered.grid)
     assert brain is not None and 1.0e6 < brain.sum() < 1.3e6
+
+
+def test_a_model_is_trained_on_a_folder_of_scans(tmp_path, scans):
+    out = tmp_path / "model"
+    done = shell.run(
+        *("train", "multimodal", "--data", scans, "--inputs", "T1", "T2", "--target", "FLAIR"),
+        *("--steps", 2, "--out", out, "--device", "cpu", "--threads", 1, "--held-out", "bert"),
+    )
+    assert done.returncode == 0, done.stderr
+    facts = bundles.find(out).facts
+    assert facts["training"]["data"] == "1 real subject with T1, T2, FLAIR (anna)"
+    assert facts["normalisation"]["ratios"] == {
+        "FLAIR": pytest.approx({"T1": 120 / 300, "T2": 120 / 50}, rel=0.01)
+    }
+    assert facts["limits"][0].startswith("Trained on the real people named")
+    done = shell.run("train", "multimodal", "--data", scans, "--steps", 2, "--out", tmp_path / "other")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "No subject has PD, DWI, T1ce; name --inputs and --target" in done.stderr

@@ -25,11 +25,14 @@ TRIAL: dict[str, dict[str, Any]] = {
 # stacks (at most three), as the noise of the summed data term has it.
 TV_WEIGHT, MOST_STACKS = 0.115, 3
 WEAKER = (1, 4)  # the candidates: the strongest weight divided by these; real texture counts as noise
+# One more, for stacks that contradict each other by more than noise: motion, distortion, another scanner.
+AGAINST_MISMATCH = 12
 GUIDED_WEIGHT = 0.15  # in units of the noise
 LEAST, MOST = 3e-4, 3e-2
 LIGHT = 3e-4  # a fit must be free to follow the data, or noise and smoothing choose the profile
 # A hidden thick slice hardly sees noise that varies along the slice axis, so its error favours too little
-# smoothing: the strongest weight whose error is within this factor of the smallest is taken.
+# smoothing: of the weights that follow from the noise the strongest whose error is within this factor of the
+# smallest is taken. The one against mismatch is beyond what noise explains, so it must win by more than that.
 TOLERANCE = 1.022
 
 
@@ -46,9 +49,9 @@ class Choice:
 
 
 def candidates(problem: Problem, sigma: float) -> list[tuple[str, dict[str, Any]]]:
-    """What fits the stacks of noise `sigma`: (method, settings), the strongest weight of a method first."""
+    """What fits the stacks of noise `sigma`: (method, settings), those of a method in order of preference."""
     strongest = noise_weight("tv", problem, sigma)
-    weights = dict.fromkeys(_clipped(strongest / f) for f in WEAKER)
+    weights = dict.fromkeys(_clipped(strongest * f) for f in (*(1 / f for f in WEAKER), AGAINST_MISMATCH))
     found: list[tuple[str, dict[str, Any]]] = [("tv", {"weight": w}) for w in weights]
     if plan(problem):
         found.append(("guided", {"weight": _clipped(noise_weight("guided", problem, sigma))}))
@@ -128,7 +131,7 @@ def score(row: dict[str, Any]) -> float:
 
 
 def _best(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """The best method, each with its strongest weight that is about as good as its best."""
+    """The best method, each with the first of its weights that is about as good as its best."""
     winners = []
     for method in dict.fromkeys(row["method"] for row in rows):
         own = [row for row in rows if row["method"] == method]

@@ -1,4 +1,4 @@
-"""Synthesis of missing sequences: some of a patient's sequences in, another one out. Torch loads with a run."""
+"""Synthesis of missing sequences: some of a patient's in, another one out. Torch loads with a run."""
 
 from __future__ import annotations
 

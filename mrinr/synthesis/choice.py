@@ -30,8 +30,8 @@ def choose_model(
         ]
         if not fitting:
             raise InputError(
-                f"No model that comes with MRINR predicts {target} from {', '.join(given)}; see 'mrinr models', "
-                "or train one."
+                f"No model that comes with MRINR predicts {target} from {', '.join(given)}; see mrinr "
+                "models, or train one."
             )
         wanted = min(fitting, key=lambda b: ORDER.index(b.architecture)).folder
     bundle = bundles.find(wanted)

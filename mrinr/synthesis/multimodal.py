@@ -4,9 +4,9 @@ An encoder for each sequence maps its slice into one latent space, a shared spat
 latents onto the first one present, their voxel-wise maximum is decoded. Deviations from the paper:
 
 - a decoder for each target on shared encoders (the paper has one target),
-- the spatial transformer aligns to the first *present* input and is rigid (the paper's is affine and aligns to
-  input 1, which may be missing),
-- the encoder's last convolution has an activation, and every decoder predicts the ends of a 90 % interval too.
+- the spatial transformer aligns to the first *present* input and is rigid (the paper's is affine and
+  aligns to input 1, which may be missing),
+- the encoder's last convolution has an activation, and decoders predict the ends of a 90 % interval too.
 """
 
 from __future__ import annotations
@@ -192,12 +192,13 @@ def _start(part: nn.Module) -> None:
     """Weights that keep the variance from layer to layer (He 2015): without norm layers nothing else does."""
     if isinstance(part, (nn.Conv2d, nn.Linear)):
         nn.init.kaiming_normal_(part.weight, a=SLOPE)
-        nn.init.zeros_(part.bias)
+        if part.bias is not None:
+            nn.init.zeros_(part.bias)
     elif isinstance(part, Decoder):
-        nn.init.constant_(part.image.bias, 0.5)
-        nn.init.constant_(part.interval.bias, -2.0)
-        for last in (part.image, part.interval):
+        for last, start in ((part.image, 0.5), (part.interval, -2.0)):
             last.weight.data *= 0.1
+            if last.bias is not None:
+                nn.init.constant_(last.bias, start)
     elif isinstance(part, SpatialTransformer):
         nn.init.zeros_(part.motion.weight)
 

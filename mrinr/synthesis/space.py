@@ -1,4 +1,4 @@
-"""The working space of the models: axial slices of 1 mm, rows along R, columns along A, from below upwards."""
+"""The working space of the models: axial slices of 1 mm, rows along R, columns along A, upwards."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NEAR_ONE = (0.85, 1.2)  # mm: in-plane spacings that are left as they are
 
 
 def working_grid(like: Grid) -> Grid:
-    """The field of view of `like` on its own axes, in the order and direction of R, A, S; about 1 mm in plane.
+    """The field of view of `like` on its own axes, ordered and directed as R, A, S; about 1 mm in plane.
 
     Slices stay as far apart as they are, but never closer than about 1 mm.
     """
@@ -34,7 +34,7 @@ def working_grid(like: Grid) -> Grid:
 
 
 def onto(volume: Volume, grid: Grid) -> np.ndarray:
-    """`volume` on `grid`: means over voxels that are coarser, cubic or linear between those that are finer."""
+    """`volume` on `grid`: means over coarser voxels, cubic or linear between finer ones; 0 outside."""
     if volume.grid.same_as(grid):
         return volume.voxels
     profile = "box" if grid.spacing[2] > 1.05 * volume.spacing.min() else "point"

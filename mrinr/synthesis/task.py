@@ -14,8 +14,8 @@ def run(
 ) -> tuple[dict[str, Volume], dict[str, Any]]:
     """Volumes by sequence and the arguments of `synthesize` in.
 
-    Returns "result", "uncertainty", "brain", "disagreement" (with several inputs), "check_<NAME>"; the report is
-    `Synthesis.report`.
+    Returns "result", "uncertainty", "brain", "disagreement" (with several inputs) and "check_<NAME>"; the
+    report is `Synthesis.report`.
     """
     found = synthesize(volumes, context=context, **parameters)
     out = {"result": found.volume, "uncertainty": found.uncertainty, "brain": found.brain}

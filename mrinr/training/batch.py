@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ class Batch:
     motion: dict[str, torch.Tensor] = field(default_factory=dict)
 
     def to(self, device: torch.device | str) -> Batch:
-        moved = {}
+        moved: dict[str, Any] = {}
         for each in fields(self):
             value = getattr(self, each.name)
             moved[each.name] = (

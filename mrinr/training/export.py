@@ -59,7 +59,7 @@ def judge(
 
 
 def _floors(shown: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
-    """A constant, the best input times its best factor, and the linear fit of all inputs; fitted to the truth."""
+    """A constant, the best input times its best factor, the linear fit of all; fitted to the truth."""
     gains = (shown * truth[:, None]).sum(0) / np.maximum((shown**2).sum(0), 1e-9)
     scaled = shown * gains
     best = int(((scaled - truth[:, None]) ** 2).mean(0).argmin())
@@ -79,7 +79,7 @@ def _psnr(truth: np.ndarray, guess: np.ndarray, top: float) -> float:
 
 
 def card(name: str, facts: dict[str, Any]) -> str:
-    """The model card: what it does, what it was trained on, how well it does beside the floors, its limits."""
+    """The model card: what it does, what it was trained on, how well beside the floors, its limits."""
     training = facts["training"]
     lines = [
         f"# {name}",

@@ -1,4 +1,4 @@
-"""Fine-tuning on one to three patients of one's own (Joyce 2017, section 5.4): the decoder learns, the encoders stay.
+"""Fine-tuning on one to three patients of one's own (Joyce 2017, section 5.4): only the decoder learns.
 
 Encoders are run once; what follows costs a decoder only, so that it takes a minute or two without a GPU.
 Neither MONAI nor accelerate is needed: this runs inside Slicer, too.
@@ -27,8 +27,9 @@ from mrinr.engine.device import choose, set_threads
 from mrinr.errors import InputError
 from mrinr.metrics import psnr, ssim_map
 from mrinr.synthesis.calibration import calibrate
+from mrinr.synthesis.head import canvas, cut, prepare, window
 from mrinr.synthesis.multimodal import Multimodal, fuse
-from mrinr.synthesis.pipeline import align_to, canvas, cut, prepare, window
+from mrinr.synthesis.pipeline import align_to
 from mrinr.training.export import card, hardware
 from mrinr.training.multimodal import OUTSIDE, in_float
 from mrinr.training.recipe import mean_absolute, pinball
@@ -80,8 +81,8 @@ def finetune(
     ----------
     cases : patients: volumes by sequence, the target among them
 
-    Returns the new model and a report: PSNR and SSIM in the brain before, after and of a linear fit of the inputs,
-    all on slices that were kept apart, after a two-parameter match of intensities.
+    Returns the new model and a report: PSNR and SSIM in the brain before, after and of a linear fit of the
+    inputs, all on slices that were kept apart, after a two-parameter match of intensities.
 
     Raises InputError where a case or the model cannot be used.
     """
@@ -101,7 +102,7 @@ def finetune(
     before = copy.deepcopy(network.decoders[target])
     seconds = _train(network, lessons, target, steps or STEPS, where, seed, context.stage(0.4, 0.95))
     context.progress(0.95, "Judging and saving the model")
-    report = {
+    report: dict[str, Any] = {
         "model": bundle.name,
         "target": target,
         "cases": len(cases),
@@ -111,8 +112,8 @@ def finetune(
         "linear": judge(None, lessons, where),
     }
     report["text"] = (
-        f"{target} on slices kept apart: {report['before']['psnr']:.1f} dB before, {report['after']['psnr']:.1f} dB "
-        f"after, {report['linear']['psnr']:.1f} dB by a linear fit of the inputs."
+        f"{target} on slices kept apart: {report['before']['psnr']:.1f} dB before, "
+        f"{report['after']['psnr']:.1f} dB after, {report['linear']['psnr']:.1f} dB by a linear fit of the inputs."
     )
     facts = _facts(bundle, network, lessons, report, steps or STEPS, seed, where)
     saved = bundles.save(
@@ -135,9 +136,7 @@ def check(bundle: Bundle, cases: Sequence[Mapping[str, Volume]], target: str) ->
             raise InputError(f"Patient {n} has no {target} to learn from; add it or leave the patient out.")
         found.append([name for name in case if name in bundle.inputs and name != target])
         if not found[-1]:
-            raise InputError(
-                f"Patient {n} has no input beside {target}; add one of {', '.join(bundle.inputs)}."
-            )
+            raise InputError(f"Patient {n} has nothing beside {target}; add {' or '.join(bundle.inputs)}.")
         for volume in case.values():
             check_image(volume)
     return found
@@ -196,10 +195,10 @@ def _train(
         context.progress(step / steps, f"Fine-tuning {target}")
         for group in optimizer.param_groups:
             group["lr"] = RATE * 0.5 * (1 + math.cos(math.pi * step / steps))
-        lesson = lessons[rng.integers(len(lessons))]
-        names = rng.choice(list(lesson.latents), rng.integers(1, len(lesson.latents) + 1), replace=False)
+        lesson = lessons[int(rng.integers(len(lessons)))]
+        names = list(lesson.latents)  # all of them in every other step: what the model will be used with
         if step % 2:
-            names = list(lesson.latents)  # all of them in every other step: what the model will be used with
+            names = rng.choice(names, rng.integers(1, len(names) + 1), replace=False).tolist()
         latents, truth, brain = _crops(lesson, names, rng, device)
         weight = OUTSIDE + (1 - OUTSIDE) * brain
         found = in_float(decoder(latents))
@@ -298,7 +297,7 @@ def _facts(
         error.append(np.abs(image - lesson.truth[levels])[inside])
     facts["calibration"][target] = calibrate(np.concatenate(raw), np.concatenate(error))
     facts["training"] |= {
-        "data": f"{facts['training']['data']}; the decoder of {target} fine-tuned on {report['cases']} patient(s)",
+        "data": f"{facts['training']['data']}; {target} fine-tuned on {report['cases']} patient(s)",
         "command": shlex.join(["mrinr", *sys.argv[1:]]),
         "seed": seed,
         "steps": facts["training"]["steps"] + steps,

@@ -54,7 +54,7 @@ def fit(
     ----------
     batches : endless
     validation : batches of people never trained on; their error and pictures are written as training goes on
-    work : folder for the checkpoint, history.jsonl and validation pictures; training goes on from what is there
+    work : folder for checkpoint, history.jsonl and validation picture; training goes on from what is there
     device : "cpu", "cuda" or "mps"; several GPUs are used where `accelerate launch` started this
 
     Returns {steps, seconds, validation}. Raises Cancelled; the checkpoint then holds what was reached.
@@ -127,8 +127,8 @@ def _into(average: nn.Module, network: nn.Module, kept: float) -> None:
     with torch.no_grad():
         for old, new in zip(average.parameters(), network.parameters(), strict=True):
             old.lerp_(new, 1 - kept)
-        for old, new in zip(average.buffers(), network.buffers(), strict=True):
-            old.copy_(new)
+        for kept_buffer, buffer in zip(average.buffers(), network.buffers(), strict=True):
+            kept_buffer.copy_(buffer)
 
 
 def _save(work: Path, recipe: Recipe, average: nn.Module, step: int, seconds: float) -> None:

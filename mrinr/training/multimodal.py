@@ -1,4 +1,4 @@
-"""Training the modality-invariant model (Joyce 2017, section 4): the paper's three terms, and the interval."""
+"""Training the modality-invariant model (Joyce 2017, section 4): the paper's terms, and the interval."""
 
 from __future__ import annotations
 
@@ -67,9 +67,8 @@ def terms(model: Multimodal, batch: Batch) -> dict[str, torch.Tensor]:
     losses = {name: value / len(batch.clean) for name, value in losses.items()}
     if len(latents) > 1:
         losses["variance"] = torch.stack([z.float() for z in latents.values()]).var(0, correction=0).mean()
-        losses["motion"] = sum(
-            (_corners(motions[name]) - _corners(batch.motion[name])).abs().mean() for name in motions
-        ) * (PER_PIXEL / len(motions))
+        off = [(_corners(motions[name]) - _corners(batch.motion[name])).abs().mean() for name in motions]
+        losses["motion"] = PER_PIXEL * torch.stack(off).mean()
     return losses
 
 

@@ -26,7 +26,7 @@ from mrinr.intensity import foreground_mask
 from mrinr.registration import align
 from mrinr.simulation.corruption import imperfect_strip
 from mrinr.synthesis.find_brain import find_brain
-from mrinr.synthesis.pipeline import BRAIN_MODEL
+from mrinr.synthesis.head import BRAIN_MODEL
 from mrinr.synthesis.place import places
 from mrinr.synthesis.space import onto, working_grid
 from mrinr.training.batch import Batch, stack
@@ -53,8 +53,8 @@ STRIP = 0.5  # chance that a head as scanned is shown stripped
 class RealSlices(IterableDataset[Batch]):
     """An endless stream of batches from scans; the parameters are those of `SimulatedSlices`.
 
-    A subject that cannot be used is left out with a warning in the log. Iterating raises InputError when
-    nobody is left.
+    Subjects without the sequences are left out, those that cannot be read with a warning in the log.
+    Raises InputError when nobody is left; one subject is read at once, so that this comes before training.
     """
 
     def __init__(
@@ -67,11 +67,12 @@ class RealSlices(IterableDataset[Batch]):
         pool: int = 8,
     ) -> None:
         super().__init__()
+        able = [subject for subject in subjects if within(wanted, subject.images)]
         self.wanted, self.size, self.batch = wanted, size, batch
-        self.seed, self.pool = seed, min(pool, len(subjects))
+        self.seed, self.pool = seed, min(pool, len(able))
         names = set(wanted.inputs) | set(wanted.targets)
         self.patients: Any = CacheDataset(
-            list(subjects),
+            able,
             Load(names),
             cache_num=KEPT,
             runtime_cache=True,
@@ -79,6 +80,9 @@ class RealSlices(IterableDataset[Batch]):
             as_contiguous=False,
             progress=False,
         )
+        if not any(isinstance(self.patients[n], Patient) for n in range(len(able))):
+            why = self.patients[0] if able else "they lack sequences that are asked for."
+            raise InputError(f"None of the subjects can be trained on: {why}")
 
     def __iter__(self) -> Iterator[Batch]:
         worker = get_worker_info()
@@ -100,22 +104,16 @@ class RealSlices(IterableDataset[Batch]):
                 yield stack(slices)
 
     def _in_turns(self, rng: np.random.Generator) -> Iterator[Patient]:
-        """Each subject once in a random order, then again, without those that turned out to be of no use."""
+        """Each subject once in a random order, then again, without those that could not be read."""
         left = list(range(len(self.patients)))
-        why = "there are none"
-        while left:
+        while True:
             for n in rng.permutation(left).tolist():
                 found = self.patients[n]
-                if isinstance(found, InputError):
-                    left.remove(n)
-                    why = str(found)
-                    logging.getLogger("mrinr").warning("Left out: %s", why)
-                elif within(self.wanted, found.images):
+                if isinstance(found, Patient):
                     yield found
                 else:
                     left.remove(n)
-                    why = "they lack sequences that are asked for"
-        raise InputError(f"None of the subjects can be trained on: {why}")
+                    logging.getLogger("mrinr").warning("Left out: %s", found)
 
 
 class Load(transforms.Transform):

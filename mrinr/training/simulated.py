@@ -223,7 +223,7 @@ def _signal(sequence: MRSequence, scan: Scan, tissue: str, textured: bool) -> An
     """Signal of a tissue: (a, b) float32 at the nodes of the texture, or without it one number."""
     if not textured:
         values = (scan.enhanced if sequence.agent else scan.values)[tissue]
-        return float(signal(sequence, *(np.float64(value) for value in values)))
+        return float(signal(sequence, *(np.array(value) for value in values)))
     nodes = signal(sequence, *scan.at_nodes(tissue, sequence.agent))
     return nodes[:, :, 0].astype(np.float32)
 

@@ -37,15 +37,13 @@ class Source:
     def described(self) -> str:
         parts = []
         if self.maps:
-            parts.append(
-                f"people simulated from {len(self.maps)} label maps ({_listed(map(stem, self.maps))})"
-            )
+            names = _listed(map(stem, self.maps))
+            parts.append(f"people simulated from {_counted(len(self.maps), 'label map')} ({names})")
         if self.subjects:
             there = {name for subject in self.subjects for name in subject.images}
-            parts.append(
-                f"{len(self.subjects)} real subjects with {', '.join(n for n in INPUTS if n in there)} "
-                f"({_listed(subject.name for subject in self.subjects)})"
-            )
+            sequences = ", ".join(name for name in INPUTS if name in there)
+            names = _listed(subject.name for subject in self.subjects)
+            parts.append(f"{_counted(len(self.subjects), 'real subject')} with {sequences} ({names})")
         return " and ".join(parts)
 
     @property
@@ -172,6 +170,10 @@ def _last_sixth(names: Sequence[str]) -> Sequence[str]:
 
 def _once(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(names))
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _listed(names: Iterable[str]) -> str:

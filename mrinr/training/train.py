@@ -33,7 +33,7 @@ LIMITS = (
 )
 
 INTENDED = (
-    "Research: predicts a missing MR sequence of the head from those that are there. Its output is synthetic.",
+    "Research: predicts a missing MR sequence of the head from those that are there. All of it is synthetic.",
     "Research: finds the brain in a head of any sequence, skull on or off, to set scales and masks.",
 )
 
