@@ -136,7 +136,8 @@ def check(bundle: Bundle, cases: Sequence[Mapping[str, Volume]], target: str) ->
             raise InputError(f"Patient {n} has no {target} to learn from; add it or leave the patient out.")
         found.append([name for name in case if name in bundle.inputs and name != target])
         if not found[-1]:
-            raise InputError(f"Patient {n} has nothing beside {target}; add {' or '.join(bundle.inputs)}.")
+            known = " or ".join(bundle.inputs)
+            raise InputError(f"Patient {n} has nothing beside {target}; add {known}.")
         for volume in case.values():
             check_image(volume)
     return found

@@ -1,0 +1,115 @@
+"""A patient's scans in the working space, on the scale that models know, and the pixels to work on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from mrinr import bundles
+from mrinr.context import Context
+from mrinr.errors import InputError
+from mrinr.geometry import Grid
+from mrinr.intensity import foreground_mask
+from mrinr.synthesis.find_brain import find_brain
+from mrinr.synthesis.place import places
+from mrinr.synthesis.space import onto, working_grid
+from mrinr.volume import Volume
+
+BRAIN_MODEL = "brain-compact"
+BRIGHTEST = 8.0  # brain medians; training cuts its inputs there, too
+STEP = 8  # pixels: the canvas is a multiple of it
+FEWEST_LIT = 50  # pixels of head that a slice must have to be worked on
+
+
+@dataclass(eq=False)
+class Head:
+    """A patient in the working space.
+
+    images : by sequence, (i, j, k) float32, the brain's median at 1, cut to 0..BRIGHTEST
+    units : by sequence, the brain's median in the scan's own units
+    brain : (i, j, k) bool
+    lit : (low, high) of the box of the head, voxels
+    """
+
+    grid: Grid
+    images: dict[str, np.ndarray]
+    units: dict[str, float]
+    brain: np.ndarray
+    lit: tuple[np.ndarray, np.ndarray]
+
+
+def prepare(inputs: Mapping[str, Volume], like: str, device: torch.device, context: Context) -> Head:
+    """Bring the inputs into the working space and to the scale that models know.
+
+    Raises InputError where an input does not overlap `like`, or no brain is found.
+    """
+    grid = working_grid(inputs[like].grid)
+    images = {}
+    for name, volume in inputs.items():
+        images[name] = np.clip(onto(volume, grid), 0, None)
+        if not images[name].any():
+            raise InputError(
+                f"{volume.name} does not overlap {inputs[like].name}; check that both are of one patient."
+            )
+        context.check()
+    finder = bundles.find(BRAIN_MODEL).network(device)
+    brain = find_brain(finder, list(images.values()), grid.spacing, device, context)
+    units = {}
+    for name, image in images.items():
+        units[name] = float(np.median(image[brain]))
+        if units[name] <= 0:
+            raise InputError(
+                f"{inputs[name].name} is dark in more than half of the brain; "
+                "crop the others to its field of view, or leave it out."
+            )
+        images[name] = np.minimum(image / units[name], BRIGHTEST).astype(np.float32)
+    lit = foreground_mask(Volume(images[like], grid.affine)) | brain
+    found = [np.flatnonzero(lit.any(axis=other)) for other in ((1, 2), (0, 2))]
+    levels = np.flatnonzero(lit.sum((0, 1)) >= FEWEST_LIT)
+    low = np.array([found[0][0], found[1][0], levels[0]])
+    high = np.array([found[0][-1], found[1][-1], levels[-1]])
+    return Head(grid, images, units, brain, (low, high))
+
+
+def window(head: Head) -> tuple[np.ndarray, np.ndarray, slice]:
+    """Rows, columns (may reach outside the grid) and slices of the head, the brain in the middle."""
+    inside = np.argwhere(head.brain.any(2))
+    middle = (inside.min(0) + inside.max(0)) / 2
+    axes = []
+    for axis in range(2):
+        reach = max(middle[axis] - head.lit[0][axis], head.lit[1][axis] - middle[axis]) + 1
+        half = int(np.ceil(reach / (STEP / 2))) * STEP // 2
+        first = round(middle[axis]) - half
+        axes.append(np.arange(first, first + 2 * half))
+    return axes[0], axes[1], slice(int(head.lit[0][2]), int(head.lit[1][2]) + 1)
+
+
+def canvas(head: Head, names: list[str]) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Images as (k, h, w) on the window, and the place of its pixels in the brain, (2, h, w)."""
+    rows, columns, levels = window(head)
+    inside = np.argwhere(head.brain)
+    low, high = inside.min(0)[:2], inside.max(0)[:2]
+    images = {name: cut(head.images[name][..., levels], rows, columns) for name in names}
+    return images, places(rows, columns, low, high)
+
+
+def cut(voxels: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """(i, j, k) to (k, rows, columns), zero outside."""
+    out = np.zeros((voxels.shape[2], len(rows), len(columns)), np.float32)
+    i, j = ((at >= 0) & (at < n) for at, n in zip((rows, columns), voxels.shape, strict=False))
+    part = voxels[np.ix_(rows[i], columns[j])]
+    out[np.ix_(np.arange(len(out)), np.flatnonzero(i), np.flatnonzero(j))] = part.transpose(2, 0, 1)
+    return out
+
+
+def uncut(part: np.ndarray, head: Head) -> np.ndarray:
+    """(k, h, w) on the window back to (i, j, k) on the head's grid, zero outside."""
+    rows, columns, levels = window(head)
+    out = np.zeros(head.grid.shape, np.float32)
+    i, j = ((at >= 0) & (at < n) for at, n in zip((rows, columns), head.grid.shape, strict=False))
+    inside = part[:, i][:, :, j]
+    out[np.ix_(rows[i], columns[j], levels.start + np.arange(len(part)))] = inside.transpose(1, 2, 0)
+    return out
