@@ -113,7 +113,7 @@ def finetune(
     }
     report["text"] = (
         f"{target} on slices kept apart: {report['before']['psnr']:.1f} dB before, "
-        f"{report['after']['psnr']:.1f} dB after, {report['linear']['psnr']:.1f} dB by a linear fit of the inputs."
+        f"{report['after']['psnr']:.1f} dB after, {report['linear']['psnr']:.1f} dB by a linear fit."
     )
     facts = _facts(bundle, network, lessons, report, steps or STEPS, seed, where)
     saved = bundles.save(
