@@ -54,7 +54,7 @@ class Models:
 
     def forFineTuning(self, inputs: Sequence[str], target: str) -> Bundle:
         """The model that 'auto' stands for where one is to learn. Raises InputError where none can."""
-        able = [b for b in self.shipped if b.architecture in ANY_SUBSET and target in targetsOf(b, inputs)]
+        able = [b for b in self.shipped if flexible(b) and target in targetsOf(b, inputs)]
         if not able:
             raise InputError(
                 _("No model that comes with MRINR learns {target} from {inputs}; choose another.").format(
@@ -64,22 +64,31 @@ class Models:
         return able[0]
 
     def needs(self, key: str) -> str:
-        """A sentence that says which inputs the models of a key work with."""
+        """A sentence that says what the models of a key make of which inputs."""
         if key == AUTO and self._problem:
             return self._problem
-        parts = []
-        for bundle in self.candidates(key):
-            any_ = _("any of {inputs}") if bundle.architecture in ANY_SUBSET else _("{inputs}")
-            parts.append(f"{bundle.name}: {any_.format(inputs=', '.join(bundle.inputs))}")
+        parts = [
+            (
+                _("{model}: {targets} from any of {inputs}")
+                if flexible(bundle)
+                else _("{model}: {targets} from {inputs}")
+            ).format(model=bundle.name, targets=", ".join(bundle.targets), inputs=", ".join(bundle.inputs))
+            for bundle in self.candidates(key)
+        ]
         return _("No model makes a missing sequence from these inputs ({needs}).").format(
             needs="; ".join(parts) or _("no model is installed")
         )
 
 
+def flexible(bundle: Bundle) -> bool:
+    """Whether a model does with some of its inputs."""
+    return bundle.architecture in ANY_SUBSET
+
+
 def targetsOf(bundle: Bundle, inputs: Sequence[str]) -> list[str]:
     """What a model can make of these inputs; with none given, what it can make at all."""
     have, needed = set(inputs), set(bundle.inputs)
-    fits = not have or (have & needed if bundle.architecture in ANY_SUBSET else needed <= have)
+    fits = not have or (have & needed if flexible(bundle) else needed <= have)
     return [target for target in bundle.targets if target not in have] if fits else []
 
 
