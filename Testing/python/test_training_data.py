@@ -407,7 +407,7 @@ def test_ratios_are_geometric_means_of_the_subjects_own_medians(tmp_path, scans)
 
 def test_scans_on_other_grids_are_aligned_to_the_first(tmp_path):
     """As in IXI: T2 lies 7 degrees and 4 mm off T1 and its mask of lesions with it."""
-    from mrinr.training.real import load
+    from mrinr.training.patient import load
 
     turn = np.eye(4)
     angle = np.deg2rad(7)
@@ -431,7 +431,7 @@ def test_scans_on_other_grids_are_aligned_to_the_first(tmp_path):
 
 
 def test_the_brain_is_the_mask_or_what_is_left_of_a_stripped_scan(tmp_path):
-    from mrinr.training.real import load
+    from mrinr.training.patient import load
 
     image = head() * 100
     bare = ndimage.binary_fill_holes(image > 0)
@@ -478,7 +478,7 @@ def test_simulated_and_real_people_take_turns(scans):
 
 def test_real_scans_of_two_kinds_are_told_apart(data):
     """A defaced head has exact zeros around it, too, and is no brain."""
-    from mrinr.training.real import _bare
+    from mrinr.training.patient import _bare
 
     registered = read(data / "ms_registered" / "patient07" / "T1.nii.gz")
     raw = read(data / "ms_raw" / "patient01" / "visit1" / "T1.nii.gz")

@@ -96,9 +96,9 @@ class Source:
         """
         if self.maps:
             return simulated.ratios(self.maps, inputs, targets, seed)
-        from mrinr.training import real
+        from mrinr.training import patient
 
-        return real.ratios(self.subjects, inputs, targets, seed)
+        return patient.ratios(self.subjects, inputs, targets, seed)
 
     def split(self, held_out: Sequence[str]) -> tuple[Source, Source]:
         """Those to train on and those held out: the named ones, else the last sixth of maps and of people."""
