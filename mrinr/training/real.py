@@ -120,7 +120,7 @@ class Chance:
     """What is drawn for a slice.
 
     pose : of the person, one for all images
-    scan : what a scanner and its software do to an image, (1, h, w); often nothing: scans have their own noise
+    scan : what a scanner and its software do to (1, h, w); often nothing, because scans have noise already
     """
 
     def __init__(self, rng: np.random.Generator) -> None:
