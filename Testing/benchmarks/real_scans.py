@@ -2,9 +2,9 @@
 
     python Testing/benchmarks/real_scans.py --data DATA/ms_raw/patient01 --out Testing/benchmarks/results
 
-Prints a table, writes real_scans.md and a picture of each case. There is no truth; what is judged is geometry
-(corners), the residual against the scan's own noise in the brain (found by the model that ships), and the error
-on hidden slices.
+Prints a table, writes real_scans.md and a picture of each case. There is no truth; what is judged is
+geometry (corners), the residual against the scan's own noise in the brain (found by the model that ships),
+and the error on hidden slices.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main() -> None:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     lines = [
-        "| case | contrast | method | hidden slices | brain: median residual / noise sigma | corners, mm | CPU-s |",
+        "| case | contrast | method | hidden slices | median residual / noise sigma | corners, mm | CPU-s |",
         "|---|---|---|---|---|---|---|",
     ]
     notes = []
@@ -67,9 +67,9 @@ MS patient 01 of Lesjak et al. (Neuroinformatics 2016, CC-BY), as scanned: T1 of
 about 9 degrees apart, another scanner gain) fused at 0.9 mm, and T1, T2 and FLAIR of the first visit
 (parallel slices of 3 and 4 mm) at 1 mm. No truth exists. Error on hidden slices in % of the contrast's
 robust range, beside that of cubic interpolation; residual |re-sliced - acquired| and noise by stack, in the
-units of the scan, in the brain as the model that ships finds it in the first scan. Corners: how far the result's
-corners lie from where the first scan's field of view and the spacing put them. One x86 core, no GPU. Made by
-`python Testing/benchmarks/real_scans.py`.
+units of the scan, in the brain as the model that ships finds it in the first scan. Corners: how far the
+result's corners lie from where the first scan's field of view and the spacing put them. One x86 core, no GPU.
+Made by `python Testing/benchmarks/real_scans.py`.
 """
 
 

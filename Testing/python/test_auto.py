@@ -255,6 +255,34 @@ def test_candidates_are_scored_alike_whatever_the_scale_of_a_contrast():
     assert score(a) == pytest.approx(score(b)) == pytest.approx(np.sqrt(0.02))
 
 
+def row(method: str, weight: float, error: float) -> dict:
+    return {"method": method, "settings": {"weight": weight}, "error": {"T1": error}}
+
+
+@pytest.mark.parametrize(
+    ("errors", "chosen"),
+    [
+        ((0.0500, 0.0305, 0.0300, 0.0900), 0.002),  # the stronger of two that are about as good
+        ((0.0500, 0.0320, 0.0300, 0.0900), 0.0005),
+        ((0.0500, 0.0302, 0.0305, 0.0300), 0.002),  # the one against mismatch never wins by tolerance
+        ((0.0500, 0.0420, 0.0400, 0.0300), 0.024),  # it must be better than the others of its method
+        ((0.0299, 0.0420, 0.0400, 0.0300), 0.0),  # and than every other method
+    ],
+)
+def test_the_strongest_weight_that_is_about_as_good_wins_unless_stacks_contradict_each_other(errors, chosen):
+    rows = [row("cubic", 0.0, errors[0])]
+    rows += [row("tv", w, e) for w, e in zip((0.002, 0.0005, 0.024), errors[1:], strict=True)]
+    assert auto.preferred(rows)["settings"]["weight"] == chosen
+
+
+def test_stacks_that_do_not_match_are_fused_with_far_more_smoothing_than_their_noise_asks_for():
+    first, second = mismatched_stacks()
+    choice = choose([first, second])
+    assert choice.method == "tv"
+    problem = problem_of([first, second])
+    assert choice.settings["weight"] > 5 * auto.noise_weight("tv", problem, auto.noise(problem))
+
+
 @pytest.mark.parametrize("after", [2, 40])
 def test_cancel_works_while_candidates_are_tried(after):
     asked = []

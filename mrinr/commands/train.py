@@ -64,6 +64,7 @@ def run(args: argparse.Namespace, session: Session) -> None:
         hours=args.hours,
         work=args.checkpoint or out.with_name(f"{out.name}.checkpoint"),
         held_out=args.held_out,
+        exclude=args.exclude,
         seed=args.seed,
         device=args.device,
         threads=args.threads,

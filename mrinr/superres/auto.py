@@ -101,7 +101,7 @@ def choose(problem: Problem, context: Context, profile: str) -> Choice:
         context.progress(n / len(options), f"Trying {method} on hidden slices")
         volumes = solver(method)(trial.problem, context.quiet(), **settings, **TRIAL[method]).volumes
         rows.append({"method": method, "settings": settings, "profile": box, "error": trial.errors(volumes)})
-    best = _best(rows)
+    best = preferred(rows)
     check = hidden.self_check(best["error"], floor, trial.count)
     reason = _reason(best, rows) + evidence
     return Choice(best["method"], best["settings"], box, reason, check, rows)
@@ -130,7 +130,7 @@ def score(row: dict[str, Any]) -> float:
     return math.exp(sum(math.log(max(e, 1e-6)) for e in row["error"].values()) / len(row["error"]))
 
 
-def _best(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def preferred(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """The best method, each with the first of its weights that is about as good as its best."""
     winners = []
     for method in dict.fromkeys(row["method"] for row in rows):

@@ -25,6 +25,8 @@ from mrinr.synthesis.slicework import Slices, predict
 from mrinr.synthesis.space import onto
 from mrinr.volume import Stack, Volume, check_image
 
+PREVIEW_EVERY = 1.5  # seconds
+
 
 @dataclass(frozen=True)
 class Options:
@@ -180,7 +182,7 @@ def _previews(head: Head, target: str, context: Context) -> Any:
     shown = [time.monotonic()]
 
     def show(image: np.ndarray, done: int) -> None:
-        if time.monotonic() - shown[0] > 1.5:
+        if time.monotonic() - shown[0] >= PREVIEW_EVERY:
             shown[0] = time.monotonic()
             context.preview(Volume(uncut(image[:done], head), head.grid.affine, f"{target} preview"))
 
