@@ -14,6 +14,7 @@ from mrinr.errors import InputError
 from mrinr.synthesis.brain import halved
 
 AT_ONCE = 16  # slices
+EMPTY_BELOW = 0.1  # of the volume's 99th percentile
 SMALLEST = 20_000.0  # mm3: less is no brain, not even a thin slab of one
 
 
@@ -31,6 +32,7 @@ def find_brain(
     shape = images[0].shape
     chance = torch.zeros(shape)
     for n, image in enumerate(images):
+        floor = EMPTY_BELOW * float(np.percentile(image, 99))
         slices = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[:, None]
         for start in range(0, len(slices), AT_ONCE):
             context.progress((n + start / len(slices)) / len(images), "Finding the brain")
@@ -38,7 +40,7 @@ def find_brain(
             with torch.inference_mode():
                 found = network(halved(part)).sigmoid()
                 found = functional.interpolate(found, size=shape[:2], mode="bilinear").cpu()
-            seen = (part > 0).any(-1).any(-1).any(-1).cpu()  # an empty slice says nothing
+            seen = (part.amax((1, 2, 3)) > floor).cpu()  # an empty slice says nothing, whatever its noise
             chance[..., start : start + AT_ONCE] += (found[:, 0] * seen[:, None, None]).permute(1, 2, 0)
     brain = _largest_part(chance / len(images) > 0.5)
     if brain.sum() * float(np.prod(spacing)) < SMALLEST:
@@ -60,7 +62,7 @@ def _largest_part(mask: torch.Tensor) -> np.ndarray:
         size[axis], padding[axis] = 2 * reach + 1, reach
         around = functional.avg_pool3d(around, size, stride=1, padding=padding)
     grown = torch.zeros_like(inside)
-    grown.view(-1)[int(around.argmax())] = 1
+    grown.view(-1)[int((around * inside).argmax())] = 1
     grown, count = grown * inside, -1
     while int(grown.sum()) > count:
         count = int(grown.sum())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from mrinr import bundles
 from mrinr.context import Context
@@ -20,6 +21,7 @@ from mrinr.volume import Volume
 
 BRAIN_MODEL = "brain-compact"
 BRIGHTEST = 8.0  # brain medians; training cuts its inputs there, too
+AROUND = 3
 STEP = 8  # pixels: the canvas is a multiple of it
 FEWEST_LIT = 50  # pixels of head that a slice must have to be worked on
 
@@ -31,14 +33,21 @@ class Head:
     images : by sequence, (i, j, k) float32, the brain's median at 1, cut to 0..BRIGHTEST
     units : by sequence, the brain's median in the scan's own units
     brain : (i, j, k) bool
-    lit : (low, high) of the box of the head, voxels
+    lit : (i, j, k) bool, the head and a little around it: elsewhere there is air
     """
 
     grid: Grid
     images: dict[str, np.ndarray]
     units: dict[str, float]
     brain: np.ndarray
-    lit: tuple[np.ndarray, np.ndarray]
+    lit: np.ndarray
+
+    @property
+    def box(self) -> tuple[np.ndarray, np.ndarray]:
+        """The first and last voxel of the head along i, j, k; slices with hardly any head do not count."""
+        i, j = (np.flatnonzero(self.lit.any(axis=other)) for other in ((1, 2), (0, 2)))
+        k = np.flatnonzero(self.lit.sum((0, 1)) >= FEWEST_LIT)
+        return np.array([i[0], j[0], k[0]]), np.array([i[-1], j[-1], k[-1]])
 
 
 def prepare(inputs: Mapping[str, Volume], like: str, device: torch.device, context: Context) -> Head:
@@ -67,24 +76,20 @@ def prepare(inputs: Mapping[str, Volume], like: str, device: torch.device, conte
             )
         images[name] = np.minimum(image / units[name], BRIGHTEST).astype(np.float32)
     lit = foreground_mask(Volume(images[like], grid.affine)) | brain
-    found = [np.flatnonzero(lit.any(axis=other)) for other in ((1, 2), (0, 2))]
-    levels = np.flatnonzero(lit.sum((0, 1)) >= FEWEST_LIT)
-    low = np.array([found[0][0], found[1][0], levels[0]])
-    high = np.array([found[0][-1], found[1][-1], levels[-1]])
-    return Head(grid, images, units, brain, (low, high))
+    return Head(grid, images, units, brain, _grown(lit))
 
 
 def window(head: Head) -> tuple[np.ndarray, np.ndarray, slice]:
     """Rows, columns (may reach outside the grid) and slices of the head, the brain in the middle."""
     inside = np.argwhere(head.brain.any(2))
     middle = (inside.min(0) + inside.max(0)) / 2
-    axes = []
+    (low, high), axes = head.box, []
     for axis in range(2):
-        reach = max(middle[axis] - head.lit[0][axis], head.lit[1][axis] - middle[axis]) + 1
+        reach = max(middle[axis] - low[axis], high[axis] - middle[axis]) + 1
         half = int(np.ceil(reach / (STEP / 2))) * STEP // 2
         first = round(middle[axis]) - half
         axes.append(np.arange(first, first + 2 * half))
-    return axes[0], axes[1], slice(int(head.lit[0][2]), int(head.lit[1][2]) + 1)
+    return axes[0], axes[1], slice(int(low[2]), int(high[2]) + 1)
 
 
 def canvas(head: Head, names: list[str]) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -113,3 +118,10 @@ def uncut(part: np.ndarray, head: Head) -> np.ndarray:
     inside = part[:, i][:, :, j]
     out[np.ix_(rows[i], columns[j], levels.start + np.arange(len(part)))] = inside.transpose(1, 2, 0)
     return out
+
+
+def _grown(mask: np.ndarray) -> np.ndarray:
+    """`mask` and what lies within AROUND voxels of it in the slice."""
+    image = torch.from_numpy(mask.transpose(2, 0, 1).astype(np.float32))[:, None]
+    grown = functional.max_pool2d(image, 2 * AROUND + 1, stride=1, padding=AROUND)
+    return (grown[:, 0] > 0).numpy().transpose(1, 2, 0)

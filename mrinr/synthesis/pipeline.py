@@ -132,7 +132,7 @@ def _volumes(
     half = calibrated(slices.half, bundle.facts["calibration"].get(target))
 
     def back(part: np.ndarray, factor: float, name: str) -> Volume:
-        full = Volume(uncut(part, head) * factor, head.grid.affine, name)
+        full = Volume(uncut(part, head) * head.lit * factor, head.grid.affine, name)
         return Volume(np.clip(onto(full, like.grid), 0, None), like.affine, name)
 
     brain = onto(Volume(head.brain.astype(np.float32), head.grid.affine), like.grid) > 0.5
@@ -184,6 +184,6 @@ def _previews(head: Head, target: str, context: Context) -> Any:
     def show(image: np.ndarray, done: int) -> None:
         if time.monotonic() - shown[0] >= PREVIEW_EVERY:
             shown[0] = time.monotonic()
-            context.preview(Volume(uncut(image[:done], head), head.grid.affine, f"{target} preview"))
+            context.preview(Volume(uncut(image[:done], head), head.grid.affine, f"{target} (synthetic)"))
 
     return show

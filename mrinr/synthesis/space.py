@@ -37,7 +37,8 @@ def onto(volume: Volume, grid: Grid) -> np.ndarray:
     """`volume` on `grid`: means over coarser voxels, cubic or linear between finer ones; 0 outside."""
     if volume.grid.same_as(grid):
         return volume.voxels
-    profile = "box" if grid.spacing[2] > 1.05 * volume.spacing.min() else "point"
+    through = int(np.abs(volume.grid.directions.T @ grid.directions[:, 2]).argmax())
+    profile = "box" if grid.spacing[2] > 1.05 * volume.spacing[through] else "point"
     operator = Acquisition(volume.grid, grid, slice_axis=2, thickness=float(grid.spacing[2]), profile=profile)
     voxels = torch.from_numpy(np.ascontiguousarray(volume.voxels))
     return operator.forward(voxels).numpy()

@@ -97,7 +97,7 @@ def card(name: str, facts: dict[str, Any]) -> str:
         lines += [
             "## How well",
             "",
-            facts["metrics_of"],
+            facts.get("metrics_of", ""),
             "",
             "| target | model | constant | best input scaled | linear fit | slices |",
             "|---|---|---|---|---|---|",
@@ -107,4 +107,4 @@ def card(name: str, facts: dict[str, Any]) -> str:
             for t, m in facts["metrics"].items()
         ]
         lines.append("")
-    return "\n".join([*lines, "## Limits", "", *(f"- {limit}" for limit in facts["limits"]), ""])
+    return "\n".join([*lines, "## Limits", "", *(f"- {limit}" for limit in facts.get("limits", [])), ""])

@@ -9,8 +9,6 @@ from __future__ import annotations
 import copy
 import math
 import random
-import shlex
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -299,7 +297,7 @@ def _facts(
     facts["calibration"][target] = calibrate(np.concatenate(raw), np.concatenate(error))
     facts["training"] |= {
         "data": f"{facts['training']['data']}; {target} fine-tuned on {report['cases']} patient(s)",
-        "command": shlex.join(["mrinr", *sys.argv[1:]]),
+        "command": f"mrinr finetune {bundle.name} --target {target} --steps {steps} --seed {seed}",
         "seed": seed,
         "steps": facts["training"]["steps"] + steps,
         "hardware": f"{facts['training']['hardware']}; {hardware()}",

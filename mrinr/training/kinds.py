@@ -66,7 +66,12 @@ KINDS = {
     ),
     "local-inr": Kind("adversarial:Adversarial", _adversarial(local_inr.PRESETS), _all),
     "pix2pix": Kind("adversarial:Adversarial", _adversarial(pix2pix.PRESETS), _all),
-    "brain": Kind("brain:BrainRecipe", {"compact": ({}, {"size": (192, 208), "batch": 6})}, _one, 5_000),
+    "brain": Kind(
+        "brain:BrainRecipe",
+        {"compact": ({}, {"size": (192, 208), "batch": 6, "everywhere": True})},
+        _one,
+        2_000,
+    ),
 }
 
 

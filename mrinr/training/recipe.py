@@ -48,4 +48,5 @@ def pinball(found: Prediction, truth: torch.Tensor, weight: torch.Tensor) -> tor
 
 
 def mean_absolute(image: torch.Tensor, truth: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    return ((image - truth).abs() * weight).sum() / weight.sum()
+    """Mean of |image - truth| with weights; 0 where no voxel counts."""
+    return ((image - truth).abs() * weight).sum() / weight.sum().clamp_min(1e-6)

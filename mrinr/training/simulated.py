@@ -79,6 +79,7 @@ class SimulatedSlices(IterableDataset[Batch]):
     size : (h, w) pixels of 1 mm
     batch : slices; each is another head, slice, scan and corruption
     pool : heads kept at once by each worker
+    everywhere : slices above and below the brain, too
     """
 
     def __init__(
@@ -89,10 +90,11 @@ class SimulatedSlices(IterableDataset[Batch]):
         batch: int = 4,
         seed: int = 0,
         pool: int = 8,
+        everywhere: bool = False,
     ) -> None:
         super().__init__()
         self.maps, self.wanted, self.size, self.batch = list(maps), wanted, size, batch
-        self.seed, self.pool = seed, pool
+        self.seed, self.pool, self.everywhere = seed, pool, everywhere
 
     def __iter__(self) -> Iterator[Batch]:
         worker = get_worker_info()
@@ -102,7 +104,7 @@ class SimulatedSlices(IterableDataset[Batch]):
             # The pool fills while training has begun, then a new head takes the place of the oldest.
             if drawn % (SLICES_PER_HEAD if len(people) == self.pool else SLICES_PER_HEAD // 5) == 0:
                 path = self.maps[rng.integers(len(self.maps))]
-                people.append(Person(draw_head(read(path), rng, lesions="any"), rng))
+                people.append(Person(draw_head(read(path), rng, lesions="any"), rng, self.everywhere))
             if drawn % self.batch == 0:
                 slices, (shown, asked) = [], self.wanted.draw(rng)
             slices.append(people[rng.integers(len(people))].slice(shown, asked, self.size, rng))
@@ -113,11 +115,12 @@ class SimulatedSlices(IterableDataset[Batch]):
 class Person:
     """One drawn head, ready to give slices."""
 
-    def __init__(self, head: Head, rng: np.random.Generator) -> None:
+    def __init__(self, head: Head, rng: np.random.Generator, everywhere: bool = False) -> None:
         self.head = head
         inside = np.argwhere(head.brain)
         self.low, self.high = inside.min(0), inside.max(0)
-        self.levels = np.flatnonzero(head.brain.sum((0, 1)) >= FEWEST_BRAIN)
+        fewest = 0 if everywhere else FEWEST_BRAIN
+        self.levels = np.flatnonzero(head.brain.sum((0, 1)) >= fewest)
         self.stripped = imperfect_strip(head.brain, rng)
         self.composition = np.bincount(head.tissue[head.brain], minlength=len(ALL_TISSUES)).astype(float)
         self.composition /= self.composition.sum()

@@ -1,0 +1,262 @@
+"""Training: what a batch is, the losses, the loop that goes on where it stopped, fine-tuning."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import small_models
+import torch
+from simulated_head import label_map
+from torch import nn
+
+from mrinr import bundles
+from mrinr.context import Context
+from mrinr.errors import Cancelled, InputError
+from mrinr.synthesis.multimodal import Multimodal, moved_by
+from mrinr.synthesis.prediction import Prediction
+from mrinr.training import finetune, train
+from mrinr.training.kinds import KINDS, build
+from mrinr.training.loop import CHECKPOINT, Budget, fit
+from mrinr.training.multimodal import ModalityInvariant, terms
+from mrinr.training.recipe import pinball
+from mrinr.training.simulated import SimulatedSlices, Wanted, ratios
+from mrinr.volume import write
+
+SIZE = (64, 72)
+
+
+@pytest.fixture(scope="module")
+def maps(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("maps")
+    for name in ("a", "b"):
+        write(label_map(), folder / f"{name}.nii.gz")
+    return sorted(folder.iterdir())
+
+
+@pytest.fixture(scope="module")
+def batches(maps):
+    stream = iter(SimulatedSlices(maps, Wanted(("T1", "T2"), ("FLAIR",)), size=SIZE, batch=3, seed=1, pool=2))
+    return [next(stream) for _ in range(6)]
+
+
+def tiny() -> Multimodal:
+    torch.manual_seed(0)
+    return Multimodal(["T1", "T2"], ["FLAIR"], 2, 2, 2)
+
+
+# data ----------------------------------------------------------------------------------------------------
+
+
+def test_a_batch_holds_what_was_asked_for_on_one_scale(batches):
+    for batch in batches:
+        assert list(batch.seen) == ["T1", "T2"] and list(batch.clean) == ["FLAIR"]
+        for image in (*batch.seen.values(), *batch.clean.values()):
+            assert image.shape == (3, 1, *SIZE) and image.dtype == torch.float32
+            assert torch.isfinite(image).all() and float(image.min()) >= 0
+        assert batch.place.shape == (3, 2, *SIZE)
+        assert set(batch.motion) == {"T2"} and batch.motion["T2"].shape == (3, 3)
+        inside = batch.brain > 0
+        for image in (*batch.seen.values(), *batch.clean.values()):
+            assert 0.5 < float(image[inside].median()) < 1.6
+
+
+def test_the_same_seed_draws_the_same_people(maps):
+    def first(seed: int):
+        return next(
+            iter(SimulatedSlices(maps, Wanted(("T1",), ("T2",)), size=SIZE, batch=1, seed=seed, pool=1))
+        )
+
+    torch.testing.assert_close(first(3).seen["T1"], first(3).seen["T1"])
+    assert not torch.equal(first(3).seen["T1"], first(4).seen["T1"])
+
+
+def test_the_motion_of_a_batch_brings_its_image_back(maps):
+    """Both inputs are one sequence: undoing the motion must make them alike again."""
+    stream = iter(SimulatedSlices(maps, Wanted(("FLAIR", "T2"), ("T1",)), size=SIZE, batch=4, seed=5, pool=1))
+    gains = []
+    for _ in range(10):
+        batch = next(stream)
+        fixed, moving, motion = batch.seen["FLAIR"], batch.seen["T2"], batch.motion["T2"]
+        for n in np.flatnonzero(motion.abs().sum(1).numpy() > 0.05):
+            head = (fixed[n, 0] > 0.1).float()
+            back = moved_by(moving[n : n + 1], motion[n : n + 1])[0, 0]
+            if 0.1 < float(head.mean()) < 0.9:
+                gains.append(_likeness(head, back > 0.1) - _likeness(head, moving[n, 0] > 0.1))
+    assert len(gains) > 3 and np.mean(gains) > 0.01
+
+
+def _likeness(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float((a * b).sum() * 2 / (a.sum() + b.sum()))
+
+
+def test_no_batch_asks_for_what_it_shows():
+    rng = np.random.default_rng(0)
+    names = ("T1", "T2", "FLAIR")
+    drawn = [Wanted(names, names, most=3, at_once=2).draw(rng) for _ in range(200)]
+    assert all(shown and asked and not set(shown) & set(asked) for shown, asked in drawn)
+    assert {len(shown) for shown, _ in drawn} == {1, 2}
+    assert {name for shown, _ in drawn for name in shown} == set(names)
+
+
+def test_ratios_say_how_bright_a_brain_is_in_one_sequence_beside_another(maps):
+    found = ratios(maps[:1], ("T1", "T2"), ("T1", "T2", "FLAIR"), 0)
+    assert found["T1"]["T1"] == 1.0
+    assert found["T1"]["T2"] * found["T2"]["T1"] == pytest.approx(1, abs=0.01)
+    assert 0.2 < found["FLAIR"]["T1"] < 5
+
+
+# losses --------------------------------------------------------------------------------------------------
+
+
+def test_the_interval_that_costs_least_leaves_five_percent_outside_at_each_end():
+    truth = torch.from_numpy(np.random.default_rng(0).normal(0, 1, (1, 1, 200, 200)).astype(np.float32))
+    weight, mean = torch.ones_like(truth), torch.zeros_like(truth)
+
+    def cost(low: float, high: float) -> float:
+        return float(pinball(Prediction(mean, mean + low, mean + high), truth, weight))
+
+    ends = np.linspace(0.8, 2.5, 35)
+    best = (
+        ends[np.argmin([cost(1.0, end) for end in ends])],
+        ends[np.argmin([cost(end, 1.0) for end in ends])],
+    )
+    assert best == pytest.approx((1.645, 1.645), abs=0.08)
+
+
+def test_the_loss_has_the_papers_terms_and_gradients_reach_everything(batches):
+    network = tiny()
+    found = terms(network, batches[0])
+    assert set(found) == {"fused", "own", "interval", "variance", "motion"}
+    sum(found.values()).backward()
+    without = [name for name, p in network.named_parameters() if p.grad is None]
+    assert without == []
+    single = {**vars(batches[0]), "seen": {"T1": batches[0].seen["T1"]}, "motion": {}}
+    assert set(terms(network, type(batches[0])(**single))) == {"fused", "own", "interval"}
+
+
+# loop ----------------------------------------------------------------------------------------------------
+
+
+def test_training_learns_and_writes_pictures_and_a_history(batches, tmp_path):
+    recipe = ModalityInvariant(tiny(), rate=5e-3)
+    done = fit(recipe, batches * 30, batches[:2], Budget(90), tmp_path, context=Context())
+    assert done["steps"] == 90
+    lines = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
+    assert lines[-1]["step"] == 90
+    start = float(terms(tiny(), batches[0])["fused"].detach())
+    assert float(terms(recipe.networks["generator"], batches[0])["fused"]) < 0.8 * start
+    assert (tmp_path / "validation.png").stat().st_size > 1000
+
+
+def test_a_training_that_was_stopped_goes_on_where_it_was(batches, tmp_path):
+    stop = SimpleNamespace(at=12, seen=0)
+
+    def cancelled() -> bool:
+        stop.seen += 1
+        return stop.seen > stop.at
+
+    with pytest.raises(Cancelled):
+        fit(
+            ModalityInvariant(tiny()),
+            batches * 9,
+            [],
+            Budget(40),
+            tmp_path,
+            context=Context(cancelled=cancelled),
+        )
+    reached = torch.load(tmp_path / CHECKPOINT, weights_only=True)["step"]
+    assert 5 < reached < 40
+    steps: list[str] = []
+    after = Context(on_progress=lambda fraction, left, text: steps.append(text))
+    done = fit(ModalityInvariant(tiny()), batches * 9, [], Budget(40), tmp_path, context=after)
+    assert done["steps"] == 40 and steps[0].startswith(f"Step {reached + 1}:")
+
+
+def test_a_checkpoint_of_another_model_is_refused(batches, tmp_path):
+    fit(ModalityInvariant(tiny()), batches[:1], [], Budget(1), tmp_path)
+    with pytest.raises(InputError, match="no checkpoint of this model"):
+        fit(ModalityInvariant(Multimodal(["T1", "T2"], ["FLAIR"], 3, 2, 2)), batches, [], Budget(5), tmp_path)
+    (tmp_path / CHECKPOINT).write_bytes(b"cut short")
+    with pytest.raises(InputError, match="no checkpoint of this model"):
+        fit(ModalityInvariant(tiny()), batches, [], Budget(5), tmp_path)
+
+
+def test_a_training_that_diverges_says_so(batches, tmp_path):
+    network = tiny()
+    nn.init.constant_(network.encoders["T1"].last[0].weight, float("nan"))
+    with pytest.raises(InputError, match="diverged"):
+        fit(ModalityInvariant(network), batches, [], Budget(5), tmp_path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_takes_a_step_and_predicts(kind, maps):
+    inputs, targets = ("T1", "T2"), ("brain",) if kind == "brain" else ("FLAIR",)
+    recipe, _, _ = build(kind, "compact", inputs, targets)
+    wanted = KINDS[kind].wanted(inputs, targets)
+    batch = next(iter(SimulatedSlices(maps[:1], wanted, size=SIZE, batch=1, pool=1)))
+    from accelerate import Accelerator
+
+    losses = recipe.step(batch, Accelerator(cpu=True))
+    assert np.isfinite(list(losses.values())).all()
+    target = next(iter(batch.clean))
+    with torch.no_grad():
+        assert recipe.predict(recipe.networks["generator"].eval(), batch, target).mean.shape == (1, 1, *SIZE)
+    assert recipe.decay(0.0) <= 1.1 and 0 <= recipe.decay(1.0) < 0.2
+
+
+def test_train_makes_a_model_that_can_be_used_and_says_what_it_was_trained_on(maps, tmp_path, monkeypatch):
+    monkeypatch.setattr(import_module("mrinr.training.train"), "JUDGED", 6)
+    presets = {
+        "compact": ({"width": 2, "decoder_width": 2, "latent": 2}, {"size": SIZE, "batch": 1, "pool": 1})
+    }
+    monkeypatch.setitem(KINDS, "multimodal", type(KINDS["multimodal"])(
+        KINDS["multimodal"].recipe, presets, KINDS["multimodal"].wanted))  # fmt: skip
+    made = train(
+        "multimodal", [maps[0].parent], tmp_path / "model", steps=3, inputs=("T1", "T2"), targets=("FLAIR",),
+        work=tmp_path / "work", held_out=("b",), device="cpu", threads=1,
+    )  # fmt: skip
+    assert made.inputs == ("T1", "T2") and made.targets == ("FLAIR",)
+    assert "a)" in made.card and "constant" in made.card
+    metrics = made.facts["metrics"]["FLAIR"]
+    assert metrics["linear"] >= metrics["constant"] - 0.01  # floors are fits, a constant among them
+    assert len(made.facts["calibration"]["FLAIR"]["factors"]) == 8
+    with pytest.raises(InputError, match="There is no 'c'"):
+        train("multimodal", [maps[0].parent], tmp_path / "other", held_out=("c",))
+
+
+# fine-tuning ---------------------------------------------------------------------------------------------
+
+
+def test_fine_tuning_changes_one_decoder_and_helps_on_slices_kept_apart(tmp_path, monkeypatch):
+    shelf = small_models.make(tmp_path / "shelf")
+    monkeypatch.setenv(small_models.SHELF, str(shelf))
+    monkeypatch.setattr(bundles, "_shipped_folders", small_models.on_the_shelf)
+    shape = (84, 92, 44)
+    affine = small_models.centred(np.eye(3), (1.0, 1.0, 2.0), shape)
+    case = {name: small_models.head(name, affine, shape) for name in ("T1", "T2", "FLAIR")}
+    before = bundles.find("multimodal-compact")
+    with pytest.raises(InputError, match="has no FLAIR"):
+        finetune(before, [{"T1": case["T1"]}], tmp_path / "x", "FLAIR")
+    with pytest.raises(InputError, match="nothing beside FLAIR"):
+        finetune(before, [{"FLAIR": case["FLAIR"]}], tmp_path / "x", "FLAIR")
+    with pytest.raises(InputError, match="cannot be fine-tuned"):
+        finetune(bundles.find("brain-compact"), [case], tmp_path / "x", "FLAIR")
+    after, report = finetune(
+        before, [case], tmp_path / "mine", "FLAIR", steps=80, device="cpu", threads=1, context=Context()
+    )
+    assert report["after"]["psnr"] > report["before"]["psnr"]
+    assert str(report["cases"]) == "1" and "slices kept apart" in report["text"]
+    assert "fine-tuned on 1 patient" in after.facts["training"]["data"]
+    old, new = (bundle.network().state_dict() for bundle in (before, after))
+    changed = {
+        name.split(".")[0] + "." + name.split(".")[1] for name in old if not torch.equal(old[name], new[name])
+    }
+    assert changed == {"decoders.FLAIR"}
+    ratio = case["FLAIR"].voxels[case["FLAIR"].voxels > 60], case["T1"].voxels[case["T1"].voxels > 60]
+    assert after.facts["normalisation"]["ratios"]["FLAIR"]["T1"] == pytest.approx(
+        small_models.MEDIANS["FLAIR"] / small_models.MEDIANS["T1"], rel=0.25
+    ), ratio
