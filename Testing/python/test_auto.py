@@ -275,12 +275,12 @@ def test_the_strongest_weight_that_is_about_as_good_wins_unless_stacks_contradic
     assert auto.preferred(rows)["settings"]["weight"] == chosen
 
 
-def test_stacks_that_do_not_match_are_fused_with_far_more_smoothing_than_their_noise_asks_for():
-    first, second = mismatched_stacks()
-    choice = choose([first, second])
-    assert choice.method == "tv"
-    problem = problem_of([first, second])
-    assert choice.settings["weight"] > 5 * auto.noise_weight("tv", problem, auto.noise(problem))
+def test_one_weight_against_mismatch_is_tried_after_those_that_the_noise_explains():
+    problem = problem_of(head_stacks(*THREE[:2], shape=(32, 32, 32)))
+    sigma = auto.noise(problem)
+    own, *weaker, against_mismatch = (s["weight"] for _, s in auto.candidates(problem, sigma))
+    assert own == pytest.approx(auto.noise_weight("tv", problem, sigma), rel=0.05)
+    assert max(weaker) < own < against_mismatch / 8
 
 
 @pytest.mark.parametrize("after", [2, 40])

@@ -135,8 +135,9 @@ def test_the_result_lies_on_the_grid_of_the_chosen_input():
         # fluid lies to the patient's right in the head, so it does in the image
         index = np.moveaxis(np.indices(found.volume.voxels.shape), 0, -1)
         world = found.volume.grid.world(index)
-        fluid = np.linalg.norm((world - (6, 0, 0)) / (4, 9, 6), axis=-1) < 0.8
-        mirrored = np.linalg.norm((world + (6, 0, 0)) / (4, 9, 6), axis=-1) < 0.8
+        aside = np.array([6, 0, 0])
+        fluid = np.linalg.norm((world - aside) / (4, 9, 6), axis=-1) < 0.8
+        mirrored = np.linalg.norm((world + aside) / (4, 9, 6), axis=-1) < 0.8
         assert found.volume.voxels[fluid].mean() < found.volume.voxels[mirrored].mean()
 
 

@@ -135,7 +135,7 @@ def test_the_loss_has_the_papers_terms_and_gradients_reach_everything(batches):
     without = [name for name, p in network.named_parameters() if p.grad is None]
     assert without == []
     single = {**vars(batches[0]), "seen": {"T1": batches[0].seen["T1"]}, "motion": {}}
-    assert set(terms(network, type(batches[0])(**single))) == {"fused", "own", "interval"}
+    assert set(terms(network, type(batches[0])(**single))) == {"fused", "interval"}
 
 
 # loop ----------------------------------------------------------------------------------------------------

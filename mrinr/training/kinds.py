@@ -35,8 +35,8 @@ class Kind:
         return self.presets[preset]
 
 
-def _any_subset(inputs: tuple[str, ...], targets: tuple[str, ...]) -> Wanted:
-    return Wanted(inputs, targets, most=3, at_once=2)
+def _three(inputs: tuple[str, ...], targets: tuple[str, ...]) -> Wanted:
+    return Wanted(inputs, targets, most=min(3, max(len(inputs) - 1, 1)), least=3, at_once=3)
 
 
 def _all(inputs: tuple[str, ...], targets: tuple[str, ...]) -> Wanted:
@@ -62,7 +62,7 @@ KINDS = {
             "compact": ({"width": 16, "decoder_width": 16}, {"size": (128, 128), "batch": 4}),
             "paper": ({"width": 32, "decoder_width": 32}, {"size": (160, 192), "batch": 16}),
         },
-        _any_subset,
+        _three,  # the loss draws subsets of them
     ),
     "local-inr": Kind("adversarial:Adversarial", _adversarial(local_inr.PRESETS), _all),
     "pix2pix": Kind("adversarial:Adversarial", _adversarial(pix2pix.PRESETS), _all),

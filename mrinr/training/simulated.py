@@ -47,19 +47,21 @@ class Wanted:
     """Which sequences a batch shows and which it asks for.
 
     inputs, targets : names to draw from
-    most : inputs drawn at most; None shows all of `inputs` always
+    least, most : how many inputs are drawn; without `most` all of `inputs` are shown always
     at_once : targets drawn, never one that is shown
     """
 
     inputs: tuple[str, ...]
     targets: tuple[str, ...]
     most: int | None = None
+    least: int = 1
     at_once: int = 1
 
     def draw(self, rng: np.random.Generator) -> tuple[list[str], list[str]]:
         shown = list(self.inputs)
         if self.most is not None:
-            count = int(rng.integers(1, min(self.most, len(self.inputs)) + 1))
+            most = min(self.most, len(self.inputs))
+            count = int(rng.integers(min(self.least, most), most + 1))
             chosen = set(rng.choice(self.inputs, count, replace=False).tolist())
             shown = [name for name in self.inputs if name in chosen]
             if not set(self.targets) - chosen:

@@ -7,6 +7,7 @@ import random
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,11 @@ def train(
     wanted = KINDS[kind].wanted(shown, asked)
     sources = find_sources(data, exclude).having(wanted, context)
     training, apart = sources.split(held_out)
-    judged = _drawn(apart.slices(wanted, **{**data_arguments, "batch": 1}, seed=seed + 1), JUDGED, context)
+    judged = _drawn(
+        apart.slices(replace(wanted, least=1), **{**data_arguments, "batch": 1}, seed=seed + 1),
+        JUDGED,
+        context,
+    )
     work = work or out.with_name(f"{out.name}.checkpoint")
     stream = training.slices(wanted, **data_arguments, seed=seed)
     workers = max(1, min(4, (os.cpu_count() or 2) - 1))
