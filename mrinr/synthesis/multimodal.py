@@ -24,7 +24,7 @@ SLOPE = 0.3  # of LeakyReLU, as in the paper
 LEAST_PIXELS = 4  # two poolings
 LARGEST_TURN = 0.3  # radians
 LARGEST_SHIFT = 12.0  # pixels
-SEEN = 128  # pixels in the middle of a slice that the spatial transformer looks at
+SEEN = 96  # pixels in the middle of a slice that the spatial transformer looks at
 
 
 class Multimodal(nn.Module):

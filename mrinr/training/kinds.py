@@ -59,7 +59,7 @@ KINDS = {
     "multimodal": Kind(
         "multimodal:ModalityInvariant",
         {
-            "compact": ({"width": 16, "decoder_width": 16}, {"size": (128, 128), "batch": 4}),
+            "compact": ({"width": 16, "decoder_width": 16}, {"size": (96, 96), "batch": 4}),
             "paper": ({"width": 32, "decoder_width": 32}, {"size": (160, 192), "batch": 16}),
         },
         _three,  # the loss draws subsets of them
