@@ -280,7 +280,7 @@ def test_one_weight_against_mismatch_is_tried_after_those_that_the_noise_explain
     sigma = auto.noise(problem)
     own, *weaker, against_mismatch = (s["weight"] for _, s in auto.candidates(problem, sigma))
     assert own == pytest.approx(auto.noise_weight("tv", problem, sigma), rel=0.05)
-    assert max(weaker) < own < against_mismatch / 8
+    assert max(weaker) < own < against_mismatch / 6
 
 
 @pytest.mark.parametrize("after", [2, 40])

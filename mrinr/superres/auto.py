@@ -26,7 +26,7 @@ TRIAL: dict[str, dict[str, Any]] = {
 TV_WEIGHT, MOST_STACKS = 0.115, 3
 WEAKER = (1, 4)  # the candidates: the strongest weight divided by these; real texture counts as noise
 # One more, for stacks that contradict each other by more than noise: motion, distortion, another scanner.
-AGAINST_MISMATCH = 12
+AGAINST_MISMATCH = 8
 GUIDED_WEIGHT = 0.15  # in units of the noise
 LEAST, MOST = 3e-4, 3e-2
 LIGHT = 3e-4  # a fit must be free to follow the data, or noise and smoothing choose the profile
