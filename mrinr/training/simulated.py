@@ -142,7 +142,7 @@ class Person:
 
         seen, motion = {}, {}
         for n, name in enumerate(shown):
-            sequence = _played(name, rng)
+            sequence = played(name, rng)
             thickness = int(rng.integers(2, 6)) if poor and rng.random() < 0.6 else 1
             image, mask = self._image(sequence, scan, self._fractions(level, outer, thickness), rng), kept
             if poor:
@@ -153,7 +153,7 @@ class Person:
                 mask = None if mask is None else _moved(mask.astype(np.float32), _inverse(moved)) > 0.5
             if n:
                 motion[name] = moved
-            seen[name] = _delivered(image[inner], None if mask is None else mask[inner], rng, poor)
+            seen[name] = delivered(image[inner], None if mask is None else mask[inner], rng, poor)
 
         sharp = self._fractions(level, outer, 1)
         clean = {}
@@ -194,14 +194,14 @@ class Person:
         up, across = (_between_nodes(n) for n in shape)
         image = np.zeros(shape, np.float32)
         for n in present:
-            nodes = _signal(sequence, scan, ALL_TISSUES[n], textured=True)
+            nodes = signal_of(sequence, scan, ALL_TISSUES[n], textured=True)
             image += (up @ nodes @ across.T) * fractions[n]
         return image / self.median(sequence, scan, rng)
 
     def median(self, sequence: MRSequence, scan: Scan, rng: np.random.Generator) -> float:
         """The median signal in the whole brain, from its composition; borders mix two tissues."""
         signals = np.array(
-            [0.0, *(_signal(sequence, scan, name, textured=False) for name in ALL_TISSUES[1:])]
+            [0.0, *(signal_of(sequence, scan, name, textured=False) for name in ALL_TISSUES[1:])]
         )
         drawn = rng.choice(len(signals), (2, 3000), p=self.composition)
         mixed = np.where(rng.random(3000) < 0.4, signals[drawn].mean(0), signals[drawn[0]])
@@ -224,7 +224,7 @@ def ratios(
     return {t: {n: round(float(np.exp(mean[t] - mean[n])), 4) for n in inputs} for t in targets}
 
 
-def _signal(sequence: MRSequence, scan: Scan, tissue: str, textured: bool) -> Any:
+def signal_of(sequence: MRSequence, scan: Scan, tissue: str, textured: bool) -> Any:
     """Signal of a tissue: (a, b) float32 at the nodes of the texture, or without it one number."""
     if not textured:
         values = (scan.enhanced if sequence.agent else scan.values)[tissue]
@@ -233,7 +233,7 @@ def _signal(sequence: MRSequence, scan: Scan, tissue: str, textured: bool) -> An
     return nodes[:, :, 0].astype(np.float32)
 
 
-def _played(name: str, rng: np.random.Generator) -> MRSequence:
+def played(name: str, rng: np.random.Generator) -> MRSequence:
     """A sequence that a hospital may have meant by `name`."""
     names, chances = zip(*MEANT.get(name, ((name, 1.0),)), strict=True)
     sequence = SEQUENCES[names[rng.choice(len(names), p=chances)]]
@@ -304,9 +304,7 @@ def _moved(image: np.ndarray, motion: np.ndarray) -> np.ndarray:
     return moved[0, 0].numpy()
 
 
-def _delivered(
-    image: np.ndarray, mask: np.ndarray | None, rng: np.random.Generator, poor: bool
-) -> np.ndarray:
+def delivered(image: np.ndarray, mask: np.ndarray | None, rng: np.random.Generator, poor: bool) -> np.ndarray:
     """What becomes of an image until it is loaded: coil, noise, intensity curve, stripping, scale."""
     image = image * bias_field(image.shape, rng, rng.uniform(0, 0.3 if poor else 0.1))
     image = rician(image, 1 / (rng.uniform(15, 80) if poor else rng.uniform(40, 200)), rng)
