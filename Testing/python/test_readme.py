@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from mrinr import bundles
+from mrinr.cli import COMMANDS as KNOWN
 from mrinr.cli import parser
 from mrinr.superres import METHODS
 
@@ -28,7 +30,7 @@ def blocks(text: str, language: str) -> list[str]:
 
 def sentences() -> Iterator[str]:
     """Every string in the product's sources, with … for what is filled in."""
-    for folder in ("mrinr", "MRINRLib", "MRINRSuperRes"):
+    for folder in ("mrinr", "MRINRLib", "MRINRSuperRes", "MRINRSynthesis"):
         for path in (ROOT / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.JoinedStr):
@@ -49,7 +51,7 @@ def test_commands_are_understood(line):
 
 def test_every_command_has_an_example():
     shown = {line.split()[1] for line in COMMANDS}
-    assert shown == {"superres", "degrade", "evaluate", "simulate", "benchmark", "demo"}
+    assert shown == set(KNOWN)
 
 
 def test_messages_are_those_of_the_program():
@@ -68,6 +70,11 @@ def test_every_method_is_explained():
         r"`([\w-]+)`", "\n".join(line.split(" | ")[0] for line in section("Methods").splitlines())
     )
     assert set(METHODS) <= set(named)
+
+
+def test_every_model_that_ships_is_named():
+    named = re.findall(r"^\| `([\w-]+)` \|", section("Models of synthesis"), re.MULTILINE)
+    assert {bundle.name for bundle in bundles.shipped()} <= set(named)
 
 
 @pytest.mark.parametrize("page", PAGES)
