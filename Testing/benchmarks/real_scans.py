@@ -22,7 +22,7 @@ from mrinr.context import Context
 from mrinr.geometry import Grid
 from mrinr.pictures import middle, panel, plane_axis, slice_image
 from mrinr.superres import Reconstruction, reconstruct
-from mrinr.synthesis.pipeline import prepare
+from mrinr.synthesis.head import prepare
 from mrinr.volume import Stack, Volume, read
 
 CASES = {

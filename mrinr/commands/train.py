@@ -37,6 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--hours", type=float, metavar="H", help="stop after this time and save what was learned")
     add("--checkpoint", type=Path, metavar="DIR", help="where to keep what a later run continues from")
     add("--held-out", nargs="+", default=[], metavar="NAME", help="subjects to judge and calibrate on")
+    add("--licence", metavar="TEXT", help="of the data, for the model card")
     add("--exclude", nargs="+", default=[], metavar="NAME", help="subjects to leave alone")
 
 
@@ -65,6 +66,7 @@ def run(args: argparse.Namespace, session: Session) -> None:
         work=args.checkpoint or out.with_name(f"{out.name}.checkpoint"),
         held_out=args.held_out,
         exclude=args.exclude,
+        licence=args.licence,
         seed=args.seed,
         device=args.device,
         threads=args.threads,

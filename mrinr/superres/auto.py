@@ -82,7 +82,7 @@ def relative_noise(o: Observation) -> float:
 
 
 def choose(problem: Problem, context: Context, profile: str) -> Choice:
-    """Run every candidate on a central block with hidden slices; the smallest error wins."""
+    """Run every candidate on a central block with hidden slices; `preferred` says which wins."""
     evidence = ""
     if profile == "auto" and _can_tell_profile(problem):
         box, evidence = _profile_of(problem, context)

@@ -148,6 +148,14 @@ def _save(work: Path, recipe: Recipe, average: nn.Module, step: int, seconds: fl
         raise InputError(f"The checkpoint in {work} cannot be written ({error}); make room there.") from error
 
 
+def reached(work: Path) -> int:
+    """The step that an earlier run in `work` came to; 0 where there is none, or none that can be read."""
+    try:
+        return int(torch.load(work / CHECKPOINT, map_location="cpu", weights_only=True)["step"])
+    except Exception:  # whatever is wrong with it, `fit` says so
+        return 0
+
+
 def _resume(work: Path, recipe: Recipe, average: nn.Module) -> dict[str, Any]:
     path = work / CHECKPOINT
     if not path.exists():

@@ -26,7 +26,7 @@ class Source:
 
     maps : label maps, from which people are simulated
     subjects : real ones
-    licence : of the data, as far as a file LICENSE or a README beside them says nothing else
+    licence : of the data, in words
     """
 
     maps: tuple[Path, ...] = ()

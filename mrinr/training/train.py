@@ -24,7 +24,7 @@ from mrinr.synthesis import INPUTS
 from mrinr.training.batch import Batch
 from mrinr.training.export import card, hardware, judge
 from mrinr.training.kinds import KINDS, build
-from mrinr.training.loop import Budget, fit
+from mrinr.training.loop import Budget, fit, reached
 from mrinr.training.sources import Source, find_sources
 
 VALIDATION, JUDGED = 24, 240  # slices watched while training, and judged when it is done
@@ -51,6 +51,7 @@ def train(
     work: Path | None = None,
     held_out: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    licence: str | None = None,
     seed: int = 0,
     device: str = "auto",
     threads: int | None = None,
@@ -65,6 +66,7 @@ def train(
     inputs, targets : sequence names; None for all that the kind takes
     held_out : names of maps or subjects to watch, judge and calibrate on; the last sixth when none is named
     exclude : names of maps or subjects to leave alone
+    licence : of the data, as the model card shall say it
 
     Raises InputError for unknown names and for folders without usable data.
     """
@@ -78,6 +80,8 @@ def train(
     recipe, arguments, data_arguments = build(kind, preset, shown, asked)
     wanted = KINDS[kind].wanted(shown, asked)
     sources = find_sources(data, exclude).having(wanted, context)
+    if licence is not None:
+        sources = replace(sources, licence=licence)
     training, apart = sources.split(held_out)
     judged = _drawn(
         apart.slices(replace(wanted, least=1), **{**data_arguments, "batch": 1}, seed=seed + 1),
@@ -85,7 +89,8 @@ def train(
         context,
     )
     work = work or out.with_name(f"{out.name}.checkpoint")
-    stream = training.slices(wanted, **data_arguments, seed=seed)
+    # A training that goes on draws other people than it began with.
+    stream = training.slices(wanted, **data_arguments, seed=seed + reached(work))
     workers = max(1, min(4, (os.cpu_count() or 2) - 1))
     done = fit(
         recipe,
