@@ -51,10 +51,8 @@ def main() -> None:
         result = reconstruct(stacks, spacing=spacing, mask=mask, context=context)
         lines += rows(name, stacks[0], spacing, result, time.process_time() - start)
         report = result.report
-        notes += [
-            f"- {name}: {text}"
-            for text in (report["reason"], report["self_check"]["text"], *context.warnings)
-        ]
+        said = [within(result), report["reason"], report["self_check"]["text"], *context.warnings]
+        notes += [f"- {name}: {text}" for text in said]
         draw(stacks, result).save(args.out / f"real_{name.replace(' ', '_')}.png")
     text = "\n".join([*lines, "", *notes, ""])
     print(text)
@@ -109,6 +107,15 @@ def rows(name: str, first: Stack, spacing: float, result: Reconstruction, second
             f"| {name} | {contrast} | {method} | {hidden} | {residuals} | {corners:.0e} | {seconds:.0f} |"
         )
     return out
+
+
+def within(result: Reconstruction) -> str:
+    ratios = [
+        s["median_residual"] / s["noise_sigma"]
+        for numbers in result.report["contrasts"].values() for s in numbers["stacks"]
+    ]  # fmt: skip
+    good = sum(r <= 2 for r in ratios)
+    return f"the median residual in the brain is at most 2 sigma in {good} of {len(ratios)} stacks"
 
 
 def draw(stacks: list[Stack], result: Reconstruction):
