@@ -21,6 +21,7 @@ __all__ = ["ALL_TISSUES", "INDEX", "Head", "draw_head"]
 
 CAVITY_CHANCE = 0.08
 CHANCES = {"none": 0.35, "ms": 0.25, "tumour": 0.25, "stroke": 0.15}  # of lesions "any"
+FLUID_AROUND = 24  # FreeSurfer's CSF; the ventricles have numbers of their own
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +29,8 @@ class Head:
     """The tissues of one head.
 
     tissue : (i, j, k) uint8, indices into ALL_TISSUES (0 is air and gives no signal)
-    brain : (i, j, k) bool, brain with the fluid inside and around it, before lesions
+    brain : (i, j, k) bool, brain and ventricles without the fluid around them, before lesions: how much of
+        that a label map has differs by a factor of two, and a mask must mean the same in every head
     lesions : (i, j, k) bool
     affine : 4x4, index to RAS mm; 1 mm voxels along R, A, S
     """
@@ -63,11 +65,13 @@ def draw_head(labels: Volume, rng: np.random.Generator, lesions: str = "none", v
     brain = is_brain(numbers)
     if not (brain & (tissue == INDEX["white matter"])).any():
         raise InputError(NO_BRAIN.format(labels.name))
+    tight = brain & (numbers != FLUID_AROUND)
     place = Place(tissue, numbers, brain)
     if vary and rng.random() < CAVITY_CHANCE:
         cavity(place, rng)
     if lesions == "none":
-        return Head(tissue, brain, np.zeros(brain.shape, bool), affine, labels.name)
+        return Head(tissue, tight, np.zeros(brain.shape, bool), affine, labels.name)
     KINDS[lesions](place, rng)
     first, last = INDEX[DISEASED[0]], INDEX[DISEASED[-1]]
-    return Head(tissue, brain, (tissue >= first) & (tissue <= last), affine, labels.name)
+    diseased = (tissue >= first) & (tissue <= last)
+    return Head(tissue, tight | diseased, diseased, affine, labels.name)
