@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,31 +18,53 @@ __all__ = ["run"]
 
 
 def run(
-    name: str, data: Path | None, small: bool, out: Path, context: Context | None = None
+    name: str,
+    data: Path | None,
+    small: bool,
+    out: Path,
+    context: Context | None = None,
+    subjects: Sequence[str] = (),
+    dedicated: bool = False,
 ) -> dict[str, Any]:
     """Run the benchmark `name`, print its table, write `results.json`, `table.txt` and `page.md` into `out`.
 
     Parameters
     ----------
-    name : 'irem' or 'multi-contrast'
+    name : 'irem', 'multi-contrast', 'multimodal' or 'local-inr'
     data : folder of real scans (see `mrinr.benchmark.cases`); None simulates a head from the ICBM152 anatomy
     small : the middle of one head (IREM at a higher rate): minutes on two cores
     out : an existing folder
+    subjects, dedicated : of the multimodal benchmark; local-inr takes subjects, too
 
     Returns what results.json holds. Raises InputError for an unknown name and for data that cannot be used.
     """
-    from mrinr.benchmark import irem, multi_contrast
-    from mrinr.benchmark.table import as_page, as_text
+    from mrinr.benchmark import irem, local_inr, multi_contrast, multimodal, sheets, table
 
-    benchmarks = {"irem": irem.run, "multi-contrast": multi_contrast.run}
+    benchmarks: dict[str, Callable[[Path | None, bool, Context], dict[str, Any]]] = {
+        "irem": irem.run,
+        "multi-contrast": multi_contrast.run,
+        "multimodal": partial(multimodal.run, subjects=subjects, dedicated=dedicated),
+        "local-inr": partial(local_inr.run, out=out, subjects=subjects),
+    }
     if name not in benchmarks:
         raise InputError(f"The benchmark '{name}' is not known; use {' or '.join(benchmarks)}.")
     start = time.process_time()
     results = benchmarks[name](data, small, context or Context())
     results["cpu_seconds"] = round(time.process_time() - start)
-    text = as_text(results)
+    page = sheets if "tables" in results else table
+    text = page.as_text(results)
     write_bytes(out / "results.json", json.dumps(results, indent=1).encode())
     write_bytes(out / "table.txt", text.encode())
-    write_bytes(out / "page.md", as_page(results, f"mrinr benchmark {name}{' --small' * small}").encode())
+    write_bytes(
+        out / "page.md", page.as_page(results, _command(name, data, small, subjects, dedicated)).encode()
+    )
     print(text)
     return results
+
+
+def _command(name: str, data: Path | None, small: bool, subjects: Sequence[str], dedicated: bool) -> str:
+    where = [] if data is None else ["--data", str(data)]
+    flags = ["--small"] * small + ["--dedicated"] * dedicated
+    return shlex.join(
+        ["mrinr", "benchmark", name, *flags, *where, *(["--subjects", *subjects] if subjects else [])]
+    )
