@@ -20,6 +20,7 @@ import torch
 
 from mrinr.context import Context
 from mrinr.geometry import Grid
+from mrinr.itk import resample
 from mrinr.pictures import middle, panel, plane_axis, slice_image
 from mrinr.superres import Reconstruction, reconstruct
 from mrinr.synthesis.head import prepare
@@ -49,9 +50,11 @@ def main() -> None:
         mask = brain(stacks[0])
         start = time.process_time()
         result = reconstruct(stacks, spacing=spacing, mask=mask, context=context)
-        lines += rows(name, stacks[0], spacing, result, time.process_time() - start)
+        seconds = time.process_time() - start
+        sigmas = {stack.volume.name: haar_sigma(stack, mask) for stack in stacks}
+        lines += rows(name, stacks[0], spacing, result, sigmas, seconds)
         report = result.report
-        said = [within(result), report["reason"], report["self_check"]["text"], *context.warnings]
+        said = [within(result, sigmas), report["reason"], report["self_check"]["text"], *context.warnings]
         notes += [f"- {name}: {text}" for text in said]
         draw(stacks, result).save(args.out / f"real_{name.replace(' ', '_')}.png")
     text = "\n".join([*lines, "", *notes, ""])
@@ -65,8 +68,11 @@ MS patient 01 of Lesjak et al. (Neuroinformatics 2016, CC-BY), as scanned: T1 of
 about 9 degrees apart, another scanner gain) fused at 0.9 mm, and T1, T2 and FLAIR of the first visit
 (parallel slices of 3 and 4 mm) at 1 mm. No truth exists. Error on hidden slices in % of the contrast's
 robust range, beside that of cubic interpolation; residual |re-sliced - acquired| and noise by stack, in the
-units of the scan, in the brain as the model that ships finds it in the first scan. Corners: how far the
-result's corners lie from where the first scan's field of view and the spacing put them. One x86 core, no GPU.
+units of the scan, in the brain as the model that ships finds it in the first scan. Sigma is the median
+absolute diagonal Haar coefficient of the acquired slices in the brain over 0.6745 (Donoho and Johnstone
+1994); in brackets what `auto` takes, the quietest tenth of the blocks, because texture counts as noise.
+Corners: how far the result's corners lie from where the first scan's field of view and the spacing put them.
+One x86 core, no GPU.
 Made by `python Testing/benchmarks/real_scans.py`.
 """
 
@@ -82,6 +88,15 @@ def brain(stack: Stack) -> Volume:
     return Volume(head.brain.astype(np.float32), head.grid.affine, "brain")
 
 
+def haar_sigma(stack: Stack, mask: Volume) -> float:
+    """Noise of the slices in the brain, in the units of the scan."""
+    axis = int(np.argmax(stack.volume.spacing))
+    slices = np.moveaxis(stack.volume.voxels, axis, 0)
+    inside = np.moveaxis(resample(mask, stack.volume.grid, order=0).voxels > 0, axis, 0)
+    detail = np.abs(np.diff(np.diff(slices, axis=1), axis=2)) / 2
+    return float(np.median(detail[inside[:, 1:, 1:]])) / 0.6745
+
+
 def off(grid: Grid, first: Grid, spacing: float) -> float:
     """The largest distance (mm) of a corner from its place: `first`'s field of view in steps of `spacing`."""
     half = np.array(grid.shape) * spacing / 2
@@ -91,13 +106,20 @@ def off(grid: Grid, first: Grid, spacing: float) -> float:
     return float(distances.min(axis=1).max())
 
 
-def rows(name: str, first: Stack, spacing: float, result: Reconstruction, seconds: float) -> list[str]:
+def rows(
+    name: str,
+    first: Stack,
+    spacing: float,
+    result: Reconstruction,
+    sigmas: dict[str, float],
+    seconds: float,
+) -> list[str]:
     check = result.report["self_check"]
     out = []
     for contrast, numbers in result.report["contrasts"].items():
         residuals = ", ".join(
-            f"{s['name']} {s['median_residual']:.1f} / {s['noise_sigma']:.1f} = "
-            f"{s['median_residual'] / s['noise_sigma']:.1f}"
+            f"{s['name']} {s['median_residual']:.1f} / {sigmas[s['name']]:.1f} ({s['noise_sigma']:.1f}) = "
+            f"{s['median_residual'] / sigmas[s['name']]:.1f}"
             for s in numbers["stacks"]
         )
         hidden = f"{100 * check['error'][contrast]:.2f} (cubic {100 * check['interpolation'][contrast]:.2f})"
@@ -109,9 +131,9 @@ def rows(name: str, first: Stack, spacing: float, result: Reconstruction, second
     return out
 
 
-def within(result: Reconstruction) -> str:
+def within(result: Reconstruction, sigmas: dict[str, float]) -> str:
     ratios = [
-        s["median_residual"] / s["noise_sigma"]
+        s["median_residual"] / sigmas[s["name"]]
         for numbers in result.report["contrasts"].values() for s in numbers["stacks"]
     ]  # fmt: skip
     good = sum(r <= 2 for r in ratios)
