@@ -33,17 +33,17 @@ def run(
         inputs, volumes["reference"] = _aligned(inputs, volumes["reference"], context.stage(0, 0.6))
     measured = volumes["reference"]
     context.progress(0.6, f"Comparing with {measured.name}")
-    brain = _on(volumes["brain"], measured.grid, 0)
+    brain = _on(volumes["brain"], measured.grid, mask=True)
     if not (brain.voxels > 0).any():
         raise InputError(f"{measured.name} does not overlap the brain of the result; choose another volume.")
     box = _box(brain.voxels > 0)
     reference, brain = _cut(measured, box), _cut(brain, box)
     inside = brain.voxels > 0
-    result = _on(volumes["result"], reference.grid, 3)
+    result = _on(volumes["result"], reference.grid)
     context.check()
     gain, offset = _match(result.voxels[inside], reference.voxels[inside])
     matched = result.with_voxels(gain * result.voxels + offset * inside)
-    found = evaluate(reference, matched, brain, inputs=[_on(volume, reference.grid, 1) for volume in inputs])
+    found = evaluate(reference, matched, brain, inputs=[_on(volume, reference.grid) for volume in inputs])
     difference = np.zeros_like(measured.voxels)
     difference[box] = (matched.voxels - reference.voxels) * inside
     report = {**found, "gain": gain, "offset": offset}
@@ -72,10 +72,11 @@ def _aligned(inputs: list[Volume], reference: Volume, context: Context) -> tuple
     return [first, *others], measured
 
 
-def _on(volume: Volume, grid: Grid, order: int) -> Volume:
-    from mrinr.itk import resample
+def _on(volume: Volume, grid: Grid, mask: bool = False) -> Volume:
+    from mrinr.synthesis.space import onto  # Slicer may lack SimpleITK
 
-    return volume if volume.grid.same_as(grid) else resample(volume, grid, order)
+    voxels = onto(volume, grid)
+    return Volume((voxels > 0.5).astype(np.float32) if mask else voxels, grid.affine, volume.name)
 
 
 def _match(prediction: np.ndarray, truth: np.ndarray) -> tuple[float, float]:

@@ -195,6 +195,17 @@ print([name for name in {[*MISSING, "scipy", "PIL"]!r} if name in sys.modules])
     assert run(code, [*MISSING, "scipy", "PIL"]).strip() == "[]"
 
 
+def test_synthesis_and_fine_tuning_load_where_only_torch_and_numpy_are_installed():
+    hidden = [name for name in MISSING if name != "torch"] + ["scipy", "PIL", "accelerate"]
+    code = """
+import importlib
+for name in ("mrinr.synthesis.task", "mrinr.synthesis.pipeline", "mrinr.training.task"):
+    importlib.import_module(name)
+print("loaded")
+"""
+    assert run(code, hidden).strip() == "loaded"
+
+
 def test_slicer_opens_the_module_and_says_what_is_missing_before_anything_is_installed():
     for needed in ("slicer", "PySide6.QtWidgets", "PySide6.QtUiTools"):
         pytest.importorskip(needed, exc_type=ImportError)

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 
 from mrinr.context import Context
@@ -205,8 +204,10 @@ def _report(
     return found
 
 
-def _picture(rows: Sequence[Sequence[torch.Tensor]]) -> Image.Image:
+def _picture(rows: Sequence[Sequence[torch.Tensor]]) -> Any:
     """Inputs, prediction and truth side by side, a row for each; black at 0, white at twice the median."""
+    from PIL import Image  # Slicer, which fine-tunes but never trains, may lack it
+
     columns = max(len(row) for row in rows)
     height, width = rows[0][0].shape
     sheet = np.zeros((len(rows) * height, columns * width), np.uint8)
