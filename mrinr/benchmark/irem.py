@@ -40,6 +40,7 @@ def run(data: Path | None, small: bool, context: Context) -> dict[str, Any]:
     return {
         "benchmark": "irem",
         "paper": "IREM above SRR and B-spline interpolation (Wu et al., MICCAI 2021, Figure 4)",
+        "order": ["cubic", "irem"],
         "title": "IREM, three orthogonal stacks of one contrast",
         "degradation": f"three stacks, point-sampled by a cubic spline, k = {FACTOR}, no noise",
         "remarks": remarks,

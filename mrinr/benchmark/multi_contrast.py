@@ -46,6 +46,7 @@ def run(data: Path | None, small: bool, context: Context) -> dict[str, Any]:
     return {
         "benchmark": "multi-contrast",
         "paper": "cubic below single below vanilla below split-head (McGinnis et al., MICCAI 2023, Table 1)",
+        "order": ["cubic", "single", "vanilla", "split-head"],
         "title": "Multi-contrast INR, axial T1 and sagittal FLAIR",
         "degradation": f"one stack each, point-sampled by a cubic spline, k = {FACTOR}, no noise",
         "remarks": remarks,

@@ -7,7 +7,7 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -150,10 +150,17 @@ def as_page(results: dict[str, Any], command: str) -> str:
         ])
         for label in labels
     }  # fmt: skip
+    wrong = [
+        f"{better} is not above {worse}"
+        for worse, better in pairwise(results["order"])
+        if means[better] <= means[worse]
+    ]
+    verdict = f"not reproduced, {' and '.join(wrong)}" if wrong else "reproduced"
     ranked = ", ".join(f"{label} {means[label]:.2f}" for label in sorted(labels, key=means.__getitem__))
     return "\n".join([
         f"# {results['title']}", "",
-        f"In the paper: {results['paper']}. Here, brain PSNR (dB), mean over contrasts: {ranked}.", "",
+        f"In the paper: {results['paper']}. Here, brain PSNR (dB), mean over contrasts: {ranked}.",
+        f"Order of {', '.join(results['order'])}: {verdict}.", "",
         "```", as_text(results), "```", "",
         f"Made by `{command}` in {results['cpu_seconds']} CPU-seconds.", "",
     ])  # fmt: skip
