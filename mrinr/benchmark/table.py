@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations, pairwise
 from typing import Any
@@ -140,30 +140,34 @@ def as_text(results: dict[str, Any]) -> str:
 
 
 def as_page(results: dict[str, Any], command: str) -> str:
-    """The table as a Markdown page, with what the paper found and the means over contrasts."""
+    """The table as a Markdown page: what the paper found, the means over contrasts, how the orders agree."""
     labels = list(dict.fromkeys(r["label"] for r in results["rows"]))
-    means = {
-        label: np.mean([
-            scores["honest"]["brain"]["psnr"]
-            for r in results["rows"] if r["label"] == label
-            for scores in r["contrasts"].values()
-        ])
-        for label in labels
+    contrasts = list(results["rows"][0]["contrasts"])
+    brain = {
+        c: {
+            label: np.mean([
+                r["contrasts"][c]["honest"]["brain"]["psnr"] for r in results["rows"] if r["label"] == label
+            ])
+            for label in labels
+        }
+        for c in contrasts
     }  # fmt: skip
-    wrong = [
-        f"{better} is not above {worse}"
-        for worse, better in pairwise(results["order"])
-        if means[better] <= means[worse]
-    ]
-    verdict = f"not reproduced, {' and '.join(wrong)}" if wrong else "reproduced"
+    means = {label: np.mean([brain[c][label] for c in contrasts]) for label in labels}
+    found = [_verdict(results["order"], means, "the mean")]
+    found += [_verdict(results["order"], brain[c], c) for c in contrasts] if len(contrasts) > 1 else []
     ranked = ", ".join(f"{label} {means[label]:.2f}" for label in sorted(labels, key=means.__getitem__))
     return "\n".join([
         f"# {results['title']}", "",
         f"In the paper: {results['paper']}. Here, brain PSNR (dB), mean over contrasts: {ranked}.",
-        f"Order of {', '.join(results['order'])}: {verdict}.", "",
+        f"The order {' < '.join(results['order'])} is {'; '.join(found)}.", "",
         "```", as_text(results), "```", "",
         f"Made by `{command}` in {results['cpu_seconds']} CPU-seconds.", "",
     ])  # fmt: skip
+
+
+def _verdict(order: list[str], psnr: Mapping[str, Any], where: str) -> str:
+    wrong = [f"{b} is not above {a}" for a, b in pairwise(order) if psnr[b] <= psnr[a]]
+    return f"not reproduced in {where} ({', '.join(wrong)})" if wrong else f"reproduced in {where}"
 
 
 def _cell(scores: list[dict[str, Any]], where: str) -> str:
