@@ -131,7 +131,7 @@ def test_coverage_and_risk_are_those_of_the_errors():
 
 def test_the_multimodal_benchmark_in_miniature(maps, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(multimodal, "SMALL_STEPS", 2)
-    monkeypatch.setattr(people, "SLAB", 26)
+    monkeypatch.setattr(people, "SLAB", 15)
     found = benchmark.run("multimodal", maps, True, tmp_path, Context(), subjects=("a", "b"))
     count = {name: len(rows) for name, rows in found["scores"].items()}
     assert count == {"subsets": 14, "misaligned": 6, "targets": 12, "tuned": 2}
@@ -149,8 +149,12 @@ def test_the_multimodal_benchmark_in_miniature(maps, tmp_path, monkeypatch, caps
     assert "Coverage of the 90 % interval" in capsys.readouterr().out
 
 
-def test_dedicated_models_are_compared_with_the_one_model(maps, tmp_path, monkeypatch):
-    monkeypatch.setattr(people, "SLAB", 26)
+def test_dedicated_models_are_compared_with_the_one_model(tmp_path, monkeypatch):
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    for name in ("a", "b"):  # tested and trained on
+        write(label_map(), maps / f"{name}.nii.gz")
+    monkeypatch.setattr(people, "SLAB", 10)
     monkeypatch.setattr(multimodal, "GIVEN", ("T1", "DWI"))
     monkeypatch.setattr(multimodal, "fine_tuning", lambda *given: None)
     found = benchmark.run("multimodal", maps, True, tmp_path, Context(), subjects=("a",), dedicated=True)

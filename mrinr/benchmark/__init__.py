@@ -31,8 +31,9 @@ def run(
     Parameters
     ----------
     name : 'irem', 'multi-contrast', 'multimodal' or 'local-inr'
-    data : folder of real scans (see `mrinr.benchmark.cases`); None simulates a head from the ICBM152 anatomy
-    small : the middle of one head (IREM at a higher rate): minutes on two cores
+    data : folder of real scans (see `mrinr.benchmark.cases`), for the last two also of label maps; None
+        simulates from the ICBM152 anatomy
+    small : a part of a head, or of a few (IREM at a higher rate): minutes on two cores
     out : an existing folder
     subjects, dedicated : of the multimodal benchmark; local-inr takes subjects, too
 

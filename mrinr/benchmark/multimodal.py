@@ -12,7 +12,7 @@ from mrinr import bundles
 from mrinr.benchmark import dedicated as alone
 from mrinr.benchmark import multimodal_tables as tables
 from mrinr.benchmark.measure import Intervals, measure
-from mrinr.benchmark.people import Draw, Person, people, those_named
+from mrinr.benchmark.people import SLAB, Draw, Person, people, those_named
 from mrinr.benchmark.sheets import results
 from mrinr.bundles import Bundle
 from mrinr.context import Context
@@ -56,10 +56,14 @@ def run(
         if data is not None and source is not None and (dedicated or not small):
             models = train_alone(data, source, bundle, folder, context.stage(0, 0.5))
         rest = context.stage(0.5 if models else 0, 1)
+        able = []
         for n, draw in enumerate(draws):
             rest.progress(0.8 * n / len(draws), f"Person {n + 1} of {len(draws)}")
-            one_person(draw(), bundle, models, intervals, rows, rest)
-        fine_tuning(draws, bundle, SMALL_STEPS if small else None, folder, rows, rest.stage(0.8, 1))
+            person = draw()
+            one_person(person, bundle, models, intervals, rows, rest)
+            if set(TUNED) <= set(person.other):
+                able.append(draw)
+        fine_tuning(able, bundle, SMALL_STEPS if small else None, folder, rows, rest.stage(0.8, 1))
     steps = bundle.facts["training"]["steps"]
     remarks = [
         f"Model: {bundle.name} ({bundle.facts['training']['data']}; {steps} steps), inputs not registered.",
@@ -69,7 +73,7 @@ def run(
     if source is None:
         remarks.append("Variations of one head are one subject: standard errors would say too much.")
     if small:
-        remarks.append(f"Small: {len(draws)} people, 32 axial slices of each where most lesion is.")
+        remarks.append(f"Small: {len(draws)} people, {SLAB} axial slices of each where most lesion is.")
     if not models:
         remarks.append("Models trained for one subset alone were left out; --dedicated with --data has them.")
     return results(
@@ -135,17 +139,16 @@ def one_person(
 def fine_tuning(
     draws: Sequence[Draw], bundle: Bundle, steps: int | None, folder: Path, rows: Findings, context: Context
 ) -> None:
-    """Adapt the decoder to 1, 2, 3 people of another hospital and test on those that are left."""
+    """Adapt the decoder to 1, 2, 3 people (who have TUNED) of another hospital; test on those left."""
     given, target = TUNED
-    able = [draw for draw in draws if {given, target} <= set(draw().other)]
-    pupils = [draw().other for draw in able[: min(PUPILS, len(able) - 1)]]
+    pupils = [draw().other for draw in draws[: max(min(PUPILS, len(draws) - 1), 0)]]
     cases = [{name: other[name] for name in TUNED} for other in pupils]
     tuned = {0: bundle}
     for n in range(1, len(cases) + 1):
         part = context.stage((n - 1) / (len(cases) + 1), n / (len(cases) + 1))
         where = folder / f"tuned-{n}"
         tuned[n], _ = finetune(bundle, cases[:n], where, target, steps, context=part)
-    for draw in able[len(pupils) :]:
+    for draw in draws[len(pupils) :]:
         person = draw()
         for n, model in tuned.items():
             other = person.other
