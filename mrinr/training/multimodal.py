@@ -15,6 +15,7 @@ from mrinr.training.batch import Batch
 from mrinr.training.recipe import mean_absolute, pinball
 
 OUTSIDE = 0.15  # weight of what is not brain: skull and scalp are drawn, but not at the brain's cost
+DISEASE = 4.0  # added to the weight of lesions: few voxels, and what people look for
 WARM_UP = 0.02  # of the training
 LEVER = 50.0  # pixels, about the radius of a brain
 PER_PIXEL = 0.02  # loss for a pixel of misalignment
@@ -57,7 +58,7 @@ def terms(model: Multimodal, batch: Batch) -> dict[str, torch.Tensor]:
     of the inputs of its own, and one target from one input alone (the paper's second term, drawn).
     """
     latents, motions = model.align(model.encode(batch.seen))
-    weight = OUTSIDE + (1 - OUTSIDE) * batch.brain
+    weight = OUTSIDE + (1 - OUTSIDE) * batch.brain + DISEASE * batch.lesions
     losses = dict.fromkeys(("fused", "interval"), batch.brain.new_zeros(()))
     for target, truth in batch.clean.items():
         subset = random.sample(list(latents), random.randint(1, len(latents)))
