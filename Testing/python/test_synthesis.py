@@ -197,7 +197,7 @@ def test_where_there_is_no_brain_a_sentence_says_so():
         (("CT",), "T1", {}, "'CT' is not known"),
         (("T1",), "FLAIR", {"like": "T2"}, "'T2' is no input"),
         (("T1",), "FLAIR", {"model": "no-such-model"}, "no model 'no-such-model'"),
-        (("T1",), "FLAIR", {"model": "brain-compact"}, "finds brains"),
+        (("T1",), "FLAIR", {"model": "brain-compact"}, "only looks at inputs"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(inputs, target, options, words):

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from mrinr import provenance
 from mrinr.bundles import metadata as meta
-from mrinr.bundles.metadata import ARCHITECTURES, CARD, LICENSE, METADATA, WEIGHTS
+from mrinr.bundles.metadata import ARCHITECTURES, CARD, LICENSE, LOOKERS, METADATA, WEIGHTS
 from mrinr.errors import InputError
 from mrinr.files import reason, sha256
 from mrinr.resources import resource
@@ -29,7 +29,7 @@ from mrinr.resources import resource
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["ARCHITECTURES", "Bundle", "check_free", "find", "save", "shipped"]
+__all__ = ["ARCHITECTURES", "LOOKERS", "Bundle", "check_free", "find", "save", "shipped", "ships"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +102,11 @@ class Bundle:
 def shipped() -> list[Bundle]:
     """The models that come with MRINR, by name; their hashes are checked by `find`, not here."""
     return [_read(folder) for folder in sorted(_shipped_folders().values())]
+
+
+def ships(name: str) -> bool:
+    """Whether a model of that name comes with MRINR; it may still be damaged."""
+    return name in _shipped_folders()
 
 
 def find(name_or_folder: str | Path) -> Bundle:

@@ -30,6 +30,11 @@ ARCHITECTURES = {  # name in the metadata: module and class; metadata can name n
     "local-inr": "mrinr.synthesis.local_inr:LocalINR",
     "pix2pix": "mrinr.synthesis.pix2pix:Pix2Pix",
     "brain": "mrinr.synthesis.brain:BrainMask",
+    "recogniser": "mrinr.synthesis.recogniser:Recogniser",
+}
+LOOKERS = {  # these look at any input, find what is listed here, and predict no sequence
+    "brain": ("brain",),
+    "recogniser": ("sequence", "orientation"),
 }
 SCHEMA = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
@@ -139,7 +144,7 @@ def _check_ours(ours: dict[str, Any], where: str) -> None:
             f"{where} names the architecture '{ours['architecture']}', which is not known; this MRINR has "
             f"{', '.join(ARCHITECTURES)}, so update it."
         )
-    if ours["architecture"] != "brain":
+    if ours["architecture"] not in LOOKERS:
         for target in ours["targets"]:
             _check_scale(ours, target, where)
 

@@ -36,7 +36,9 @@ def choose_model(
         wanted = min(fitting, key=lambda b: ORDER.index(b.architecture)).folder
     bundle = bundles.find(wanted)
     if bundle.architecture not in ORDER:
-        raise InputError(f"The model {bundle.name} finds brains and predicts no sequence; choose another.")
+        raise InputError(
+            f"The model {bundle.name} only looks at inputs and predicts no sequence; choose another."
+        )
     if target not in bundle.targets:
         raise InputError(f"The model {bundle.name} predicts {', '.join(bundle.targets)}, not {target}.")
     used = _used(bundle, given)

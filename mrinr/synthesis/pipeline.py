@@ -23,6 +23,7 @@ from mrinr.synthesis.head import Head, canvas, cut, prepare, uncut, window
 from mrinr.synthesis.result import Synthesis
 from mrinr.synthesis.slicework import Slices, predict
 from mrinr.synthesis.space import onto
+from mrinr.synthesis.unlike import unlike
 from mrinr.volume import Stack, Volume, check_image
 
 PREVIEW_EVERY = 1.5  # seconds
@@ -51,6 +52,9 @@ def run(inputs: dict[str, Volume], options: Options, context: Context) -> Synthe
     torch.manual_seed(options.seed)
     aligned = align_to(like, inputs, options.register, context.stage(0.0, 0.25))
     head = prepare(aligned, like, device, context.stage(0.25, 0.4))
+    said = unlike(head, inputs)
+    for sentence in said:
+        context.warn(sentence)
     images, place = canvas(head, used)
     context.progress(0.0, f"Loading the model {bundle.name}")
     show = _previews(head, options.target, context) if context.wants_preview else None
@@ -78,7 +82,7 @@ def run(inputs: dict[str, Volume], options: Options, context: Context) -> Synthe
             "self_check": self_check,
             "units": {name: head.units[name] for name in used},
             "settings": {"model": bundle.name, "register": options.register, "like": like},
-            "unlike": [],
+            "unlike": said,
             "warnings": list(context.warnings),
         },
     )

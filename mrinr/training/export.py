@@ -107,4 +107,7 @@ def card(name: str, facts: dict[str, Any]) -> str:
             for t, m in facts["metrics"].items()
         ]
         lines.append("")
+    if facts["statistics"]:
+        lines += ["## On people never trained on", ""]
+        lines += [f"- {name}: {value}" for name, value in facts["statistics"].items()] + [""]
     return "\n".join([*lines, "## Limits", "", *(f"- {limit}" for limit in facts.get("limits", [])), ""])

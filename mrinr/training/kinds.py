@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from mrinr.bundles import ARCHITECTURES
+from torch.utils.data import IterableDataset
+
+from mrinr.bundles import ARCHITECTURES, LOOKERS
 from mrinr.errors import InputError
 from mrinr.synthesis import local_inr, pix2pix
 from mrinr.training.recipe import Recipe
 from mrinr.training.simulated import Wanted
+from mrinr.training.sources import Source
 
 
 @dataclass(frozen=True)
@@ -22,17 +25,29 @@ class Kind:
     presets : by name, the arguments of the network beside inputs and targets, and those of the data
     wanted : (inputs, targets) to what a batch shows
     steps : where nobody says how many
+    stream : "module:class" in mrinr.training of what it is fed with from label maps; None for slices
     """
 
     recipe: str
     presets: Mapping[str, tuple[dict[str, Any], dict[str, Any]]]
     wanted: Callable[[tuple[str, ...], tuple[str, ...]], Wanted]
     steps: int = 20_000
+    stream: str | None = None
 
     def of(self, preset: str) -> tuple[dict[str, Any], dict[str, Any]]:
         if preset not in self.presets:
             raise InputError(f"The preset '{preset}' is not known; use {' or '.join(self.presets)}.")
         return self.presets[preset]
+
+    def batches(self, people: Source, wanted: Wanted, seed: int, **arguments: Any) -> IterableDataset[Any]:
+        """An endless stream of batches. Raises InputError where it cannot be made of `people`."""
+        if self.stream is None:
+            return people.slices(wanted, seed, **arguments)
+        if not people.maps:
+            raise InputError("This kind is trained on label maps; name a folder of them.")
+        module, _, name = self.stream.partition(":")
+        stream = getattr(import_module(f"mrinr.training.{module}"), name)
+        return stream(people.maps, seed=seed, **arguments)
 
 
 def _three(inputs: tuple[str, ...], targets: tuple[str, ...]) -> Wanted:
@@ -72,6 +87,13 @@ KINDS = {
         _one,
         2_000,
     ),
+    "recogniser": Kind(
+        "recogniser:RecogniserRecipe",
+        {"compact": ({}, {"batch": 48})},
+        _one,
+        1_000,
+        "looks:SimulatedLooks",
+    ),
 }
 
 
@@ -81,7 +103,7 @@ def build(
     """A new recipe with its network, the network's arguments, and the arguments of the data."""
     network_arguments, data_arguments = KINDS[kind].of(preset)
     arguments = dict(network_arguments)
-    if kind != "brain":
+    if kind not in LOOKERS:
         arguments |= {"inputs": list(inputs), "targets": list(targets)}
     module, _, name = ARCHITECTURES[kind].partition(":")
     network = getattr(import_module(module), name)(**arguments)

@@ -15,7 +15,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from mrinr import bundles
-from mrinr.bundles import Bundle
+from mrinr.bundles import LOOKERS, Bundle
 from mrinr.context import Context
 from mrinr.engine.device import choose, set_threads
 from mrinr.errors import InputError
@@ -33,10 +33,13 @@ LIMITS = (
     "Research use; not for diagnosis.",
 )
 
-INTENDED = (
-    "Research: predicts a missing MR sequence of the head from those that are there. All of it is synthetic.",
-    "Research: finds the brain in a head of any sequence, skull on or off, to set scales and masks.",
+SYNTHESIS = (
+    "Research: predicts a missing MR sequence of the head from those that are there. All of it is synthetic."
 )
+INTENDED = {
+    "brain": "Research: finds the brain in a head of any sequence, skull on or off, to set scales and masks.",
+    "recogniser": "Research: tells sequences, flipped axes and what is no MR head, to warn of wrong inputs.",
+}
 
 
 def train(
@@ -84,13 +87,13 @@ def train(
         sources = replace(sources, licence=licence)
     training, apart = sources.split(held_out)
     judged = _drawn(
-        apart.slices(replace(wanted, least=1), **{**data_arguments, "batch": 1}, seed=seed + 1),
+        KINDS[kind].batches(apart, replace(wanted, least=1), seed + 1, **{**data_arguments, "batch": 1}),
         JUDGED,
         context,
     )
     work = work or out.with_name(f"{out.name}.checkpoint")
     # A training that goes on draws other people than it began with.
-    stream = training.slices(wanted, **data_arguments, seed=seed + reached(work))
+    stream = KINDS[kind].batches(training, wanted, seed + reached(work), **data_arguments)
     workers = max(1, min(4, (os.cpu_count() or 2) - 1))
     done = fit(
         recipe,
@@ -110,8 +113,8 @@ def names_of(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What a model of `kind` takes and makes. Raises InputError for unknown or impossible names."""
     shown = tuple(inputs or INPUTS)
-    asked = tuple(targets or (("brain",) if kind == "brain" else INPUTS))
-    known = (*INPUTS, "brain") if kind == "brain" else INPUTS
+    asked = tuple(targets or LOOKERS.get(kind, INPUTS))
+    known = (*INPUTS, *LOOKERS.get(kind, ()))
     for name in (*shown, *asked):
         if name not in known:
             raise InputError(f"The sequence '{name}' is not known; use {', '.join(INPUTS)}.")
@@ -134,7 +137,7 @@ def describe(
 ) -> dict[str, Any]:
     """The facts that a bundle carries."""
     facts: dict[str, Any] = {
-        "inputs": ["any"] if kind == "brain" else list(inputs),
+        "inputs": ["any"] if kind in LOOKERS else list(inputs),
         "targets": list(targets),
         "spacing_mm": [1.0, 1.0],
         "normalisation": {"method": "the brain's median is 1"},
@@ -150,10 +153,12 @@ def describe(
         "metrics": {},
         "calibration": {},
         "statistics": {},
-        "intended_use": INTENDED[kind == "brain"],
+        "intended_use": INTENDED.get(kind, SYNTHESIS),
         "limits": [source.limit, *LIMITS],
     }
-    if kind == "brain":
+    if kind in LOOKERS:
+        if hasattr(recipe, "statistics"):
+            facts["statistics"] = recipe.statistics(judged)
         return facts
     if "T1ce" in targets:
         facts["limits"] = [ENHANCEMENT, *facts["limits"]]
