@@ -134,6 +134,7 @@ def test_the_multimodal_benchmark_in_miniature(maps, tmp_path, monkeypatch, caps
     monkeypatch.setattr(people, "SLAB", 15)
     found = benchmark.run("multimodal", maps, True, tmp_path, Context(), subjects=("a", "b"))
     count = {name: len(rows) for name, rows in found["scores"].items()}
+    assert not [line for line in found["remarks"] if line.startswith("Failed")]
     assert count == {"subsets": 14, "misaligned": 6, "targets": 12, "tuned": 2}
     for rows in found["scores"].values():
         for row in rows:
@@ -154,7 +155,7 @@ def test_dedicated_models_are_compared_with_the_one_model(tmp_path, monkeypatch)
     maps.mkdir()
     for name in ("a", "b"):  # tested and trained on
         write(label_map(), maps / f"{name}.nii.gz")
-    monkeypatch.setattr(people, "SLAB", 10)
+    monkeypatch.setattr(people, "SLAB", 26)
     monkeypatch.setattr(multimodal, "GIVEN", ("T1", "DWI"))
     monkeypatch.setattr(multimodal, "fine_tuning", lambda *given: None)
     found = benchmark.run("multimodal", maps, True, tmp_path, Context(), subjects=("a",), dedicated=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,7 @@ def run(
         remarks.append(f"Small: {len(draws)} people, {SLAB} axial slices of each where most lesion is.")
     if not models:
         remarks.append("Models trained for one subset alone were left out; --dedicated with --data has them.")
+    remarks += rows.failures
     return results(
         "multimodal",
         "Robust multi-modal synthesis",
@@ -94,8 +96,15 @@ def run(
 class Findings(dict[str, Rows]):
     """Scores by experiment: "subsets", "dedicated", "generalist", "targets", "misaligned", "tuned"."""
 
-    def add(self, experiment: str, row: dict[str, Any], **more: Any) -> None:
-        self.setdefault(experiment, []).append({**row, **more})
+    def __init__(self) -> None:
+        super().__init__()
+        self.failures: list[str] = []
+
+    def add(self, experiment: str, measured: Callable[[], dict[str, Any]], **more: Any) -> None:
+        try:
+            self.setdefault(experiment, []).append({**measured(), **more})
+        except InputError as error:
+            self.failures.append(f"Failed and not counted ({experiment}): {error}")
 
 
 def one_person(
@@ -117,10 +126,10 @@ def one_person(
     if TARGET in person.truth:
         for subset in subsets(whole):
             counted = intervals if subset == whole else None
-            rows.add("subsets", score(subset, TARGET, intervals=counted))
+            rows.add("subsets", partial(score, subset, TARGET, intervals=counted))
             for name, chosen in (("dedicated", subset), ("generalist", ())):
                 if chosen in models:
-                    rows.add(name, score(subset, TARGET, models[chosen].folder))
+                    rows.add(name, partial(score, subset, TARGET, models[chosen].folder))
         if person.misaligned is not None and "DWI" in shown:
             for label, inputs in {
                 "DWI alone": {"DWI": shown["DWI"]},
@@ -128,12 +137,12 @@ def one_person(
                 "DWI and T1, misaligned": {"DWI": shown["DWI"], "T1": person.misaligned},
             }.items():
                 truth = person.truth[TARGET]
-                found = measure(person, inputs, truth, TARGET, bundle.folder, context, like="DWI")
-                rows.add("misaligned", found, label=label)
+                one = partial(measure, person, inputs, truth, TARGET, bundle.folder, context, like="DWI")
+                rows.add("misaligned", one, label=label)
     for target in person.truth:
         others = [name for name in shown if name != target]
         if others and target in bundle.targets:
-            rows.add("targets", score(others, target))
+            rows.add("targets", partial(score, others, target))
 
 
 def fine_tuning(
@@ -152,8 +161,9 @@ def fine_tuning(
         person = draw()
         for n, model in tuned.items():
             other = person.other
-            found = measure(person, {given: other[given]}, other[target], target, model.folder, context)
-            rows.add("tuned", found, pupils=n)
+            inputs = {given: other[given]}
+            one = partial(measure, person, inputs, other[target], target, model.folder, context)
+            rows.add("tuned", one, pupils=n)
 
 
 def train_alone(

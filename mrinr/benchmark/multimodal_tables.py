@@ -155,7 +155,7 @@ def _one_for_all(found: Mapping[str, Rows]) -> Claim:
     said, ratios = [], []
     for key, words in (("subsets", "the model that ships"), ("generalist", "one model, equal steps")):
         some = grouped(found[key], "inputs")
-        each = [(mean(some[s], "mse") or 0.0) / (mean(alone[s], "mse") or 1.0) for s in alone]
+        each = [(mean(some[s], "mse") or 0.0) / (mean(alone[s], "mse") or 1.0) for s in alone if s in some]
         ratios.append(float(np.mean(each)))
         said.append(
             f"{words}: {100 * (ratios[-1] - 1):+.1f} % on average, {100 * (max(each) - 1):+.1f} % at worst"
