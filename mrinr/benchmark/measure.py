@@ -11,7 +11,7 @@ import numpy as np
 
 from mrinr.benchmark.people import Person, groups
 from mrinr.context import Context
-from mrinr.metrics import PROTOCOLS, evaluate, mse, psnr
+from mrinr.metrics import PROTOCOLS, _floors, mse, psnr, ssim
 from mrinr.synthesis import synthesize
 from mrinr.volume import Volume
 
@@ -33,27 +33,27 @@ def measure(
     """Synthesise `target`, trusting the headers, and score it.
 
     psnr, ssim, lesion (PSNR) as it comes; matched: PSNR after a two-parameter match of intensities in the
-    brain, as the floors are fitted there; floors: {name: {psnr, ssim}}; mse as in the paper.
+    brain, as the floors are fitted there; floors: PSNR by name; mse as in the paper.
     """
     found = synthesize(inputs, target, model, like, register="off", context=context.quiet())
-    brain = person.brain.voxels > 0
-    honest = evaluate(truth, found.volume, person.brain, person.lesions, list(inputs.values()))
-    matched = _matched(truth.voxels, found.volume.voxels, brain)
-    top = float(np.percentile(truth.voxels[brain], 99.9))
+    brain, image, wanted = person.brain.voxels > 0, found.volume.voxels, truth.voxels
+    sick = None if person.lesions is None else person.lesions.voxels > 0
+    matched = _matched(wanted, image, brain)
+    top = PROTOCOLS["honest"](wanted, image, brain)[2]
     if intervals is not None:
-        half = found.uncertainty.voxels / top
-        errors = [np.abs(image - truth.voxels) / top for image in (found.volume.voxels, matched)]
-        intervals.add(groups(person), half, *errors)
+        errors = [np.abs(x - wanted) / top for x in (image, matched)]
+        intervals.add(groups(person), found.uncertainty.voxels / top, *errors)
+    floors = _floors(truth, brain, list(inputs.values()))
     return {
         "person": person.name,
         "inputs": list(inputs),
         "target": target,
-        "psnr": honest["brain"]["psnr"],
-        "ssim": honest["brain"]["ssim"],
-        "matched": psnr(truth.voxels, matched, brain, top),
-        "lesion": None if honest["lesion"] is None else honest["lesion"]["psnr"],
-        "floors": {name: honest["floors"][name]["brain"] for name in FLOORS},
-        "mse": papers_mse(truth.voxels, found.volume.voxels, brain),
+        "psnr": psnr(wanted, image, brain, top),
+        "ssim": ssim(wanted, image, brain, top),
+        "matched": psnr(wanted, matched, brain, top),
+        "lesion": None if sick is None else psnr(wanted, image, sick, top),
+        "floors": {name: psnr(wanted, floors[name], brain, top) for name in FLOORS},
+        "mse": papers_mse(wanted, image, brain),
     }
 
 

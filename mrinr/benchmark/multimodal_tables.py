@@ -38,7 +38,7 @@ def mean(rows: Rows, key: str) -> float | None:
 
 
 def floor(rows: Rows, name: str) -> float:
-    return float(np.mean([row["floors"][name]["psnr"] for row in rows]))
+    return float(np.mean([row["floors"][name] for row in rows]))
 
 
 def honest(rows: Rows) -> list[float | None]:
