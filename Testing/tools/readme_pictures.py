@@ -100,10 +100,11 @@ def beside(panel: Image.Image, views: Image.Image) -> Image.Image:
 
 
 def flair(folder: str) -> None:
-    """Inputs, the synthetic FLAIR with its uncertainty, and the measured one, in three planes."""
+    """Inputs, the synthetic FLAIR with its uncertainty, and the measured one; prints how near it is."""
+    from mrinr.metrics import evaluate
     from mrinr.pictures import middle, panel, plane_axis, slice_image
     from mrinr.synthesis import synthesize
-    from mrinr.volume import read
+    from mrinr.volume import Volume, read
 
     scans = {name: read(Path(folder) / f"{name}.nii.gz") for name in ("T1", "T2", "FLAIR")}
     truth = scans.pop("FLAIR")
@@ -113,6 +114,14 @@ def flair(folder: str) -> None:
     gain, offset = np.polyfit(made, real, 1)  # the units of MR are arbitrary
     matched = result.volume.with_voxels((gain * result.volume.voxels + offset) * (result.volume.voxels > 0))
     uncertainty = result.uncertainty.with_voxels(gain * result.uncertainty.voxels)
+    print(evaluate(truth, matched, result.brain, inputs=list(scans.values())))
+    at = np.nonzero(inside)
+    low, high = (tuple(int(function(a)) for a in at) for function in (np.min, np.max))
+
+    def cut(volume: Volume) -> Volume:
+        part = volume.voxels[tuple(slice(a, b + 1) for a, b in zip(low, high, strict=True))]
+        return Volume(part, volume.grid.crop(low, high).affine, volume.name)
+
     white = 1.1 * float(np.percentile(real, 99.5))
     shown = [
         (scans["T1"], "T1, measured", 1.1 * float(np.percentile(scans["T1"].voxels[inside], 99.5))),
@@ -124,9 +133,9 @@ def flair(folder: str) -> None:
     point = truth.grid.world(np.argwhere(inside).mean(0)) + np.array([12.0, 0.0, 8.0])
     rows = [
         [
-            slice_image(volume, axis, middle(volume, axis, point), (0.0, top), HEIGHT, smooth=True)
-            for volume, _, top in shown
-            for axis in [plane_axis(volume, plane)]
+            slice_image(part, axis, middle(part, axis, point), (0.0, top), HEIGHT, smooth=True)
+            for part, top in ((cut(volume), top) for volume, _, top in shown)
+            for axis in [plane_axis(part, plane)]
         ]
         for plane in ("axial", "sagittal")
     ]
