@@ -59,7 +59,14 @@ def run(inputs: dict[str, Volume], options: Options, context: Context) -> Synthe
     context.progress(0.0, f"Loading the model {bundle.name}")
     show = _previews(head, options.target, context) if context.wants_preview else None
     slices = predict(
-        bundle.network(device), images, place, options.target, device, context.stage(0.4, 0.95), show
+        bundle.network(device),
+        images,
+        place,
+        options.target,
+        device,
+        context.stage(0.4, 0.95),
+        show,
+        like if like in used else None,
     )
     context.progress(0.95, "Writing the result")
     result = _volumes(slices, head, images, inputs[like], options.target, bundle)

@@ -39,9 +39,11 @@ def predict(
     device: torch.device,
     context: Context,
     show: Callable[[np.ndarray, int], None] | None = None,
+    reference: str | None = None,
 ) -> Slices:
     """Run `network` on `images` (by sequence, (k, h, w)); `place` is (2, h, w).
 
+    `reference` is the input that the others are aligned to (default: the model's first).
     `show` is called now and then with the image so far and how many slices of it are done.
     """
     count, h, w = next(iter(images.values())).shape
@@ -60,7 +62,7 @@ def predict(
             part = {name: torch.from_numpy(x[rows])[:, None].to(device) for name, x in images.items()}
             with torch.inference_mode():
                 if isinstance(network, Multimodal):
-                    _multimodal(network, part, target, found, rows)
+                    _multimodal(network, part, target, found, rows, reference)
                 else:
                     _keep(network(part, where.expand(rows.stop - rows.start, -1, -1, -1)), found, rows)
         except torch.cuda.OutOfMemoryError:
@@ -76,9 +78,14 @@ def predict(
 
 
 def _multimodal(
-    network: Multimodal, images: dict[str, torch.Tensor], target: str, found: Slices, rows: slice
+    network: Multimodal,
+    images: dict[str, torch.Tensor],
+    target: str,
+    found: Slices,
+    rows: slice,
+    reference: str | None,
 ) -> None:
-    latents, _ = network.align(network.encode(images))
+    latents, _ = network.align(network.encode(images), reference)
     _keep(network.decode(fuse(latents), target), found, rows)
     if found.disagreement is None:
         return

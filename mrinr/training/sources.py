@@ -86,7 +86,9 @@ class Source:
         if self.subjects:
             from mrinr.training.real import RealSlices
 
-            streams.append(RealSlices(self.subjects, wanted, seed=seed, **arguments))
+            # Real slices always hold some brain: no mask says what lies above and below it.
+            real = {name: value for name, value in arguments.items() if name != "everywhere"}
+            streams.append(RealSlices(self.subjects, wanted, seed=seed, **real))
         return streams[0] if len(streams) == 1 else InTurn(streams)
 
     def ratios(self, inputs: Sequence[str], targets: Sequence[str], seed: int) -> dict[str, dict[str, float]]:
