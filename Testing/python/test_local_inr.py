@@ -14,7 +14,7 @@ from mrinr.errors import InputError
 from mrinr.synthesis import local_inr, pix2pix
 from mrinr.synthesis.local_inr import LocalINR, encoded
 from mrinr.synthesis.pix2pix import Pix2Pix
-from mrinr.synthesis.slicewise import CEILING
+from mrinr.synthesis.prediction import BRIGHTEST
 from mrinr.training.batch import Batch
 from mrinr.training.recipe import pinball
 
@@ -99,7 +99,7 @@ def by_pixel(network: LocalINR, images: dict[str, Tensor], place: Tensor, i: int
         for layer in network.layers:
             x = linear(layer, code, x)
             x = np.where(x > 0, x, 0.01 * x)
-        image = (np.tanh(linear(network.image, code, x)) + 1) * CEILING / 2
+        image = (np.tanh(linear(network.image, code, x)) + 1) * BRIGHTEST / 2
         return np.concatenate([image, np.log1p(np.exp(linear(network.interval, code, x)))])
 
     total, weights = np.zeros(3), 0.0
@@ -198,7 +198,7 @@ def test_slices_of_any_size_are_taken(size: tuple[int, int], make: Any) -> None:
     found = network({"T2": torch.rand(2, 1, *size)}, place_of(*size, n=2))
     for each in found:
         assert each.shape == (2, 1, *size) and bool(each.isfinite().all())
-    assert found.mean.min() >= 0 and found.mean.max() <= CEILING
+    assert found.mean.min() >= 0 and found.mean.max() <= BRIGHTEST
     assert found.low.min() >= 0 and found.high.min() >= 0
 
 

@@ -149,7 +149,7 @@ def test_training_learns_and_writes_pictures_and_a_history(batches, tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
     assert lines[-1]["step"] == 90
     start = float(terms(tiny(), batches[0])["fused"].detach())
-    assert float(terms(recipe.networks["generator"], batches[0])["fused"]) < 0.8 * start
+    assert float(terms(recipe.networks["generator"], batches[0])["fused"].detach()) < 0.8 * start
     assert (tmp_path / "validation.png").stat().st_size > 1000
 
 
@@ -252,14 +252,12 @@ def test_fine_tuning_changes_one_decoder_and_helps_on_slices_kept_apart(tmp_path
         before, [case], tmp_path / "mine", "FLAIR", steps=80, device="cpu", threads=1, context=Context()
     )
     assert report["after"]["psnr"] > report["before"]["psnr"]
-    assert str(report["cases"]) == "1" and "slices kept apart" in report["text"]
+    assert report["cases"] == 1 and "slices kept apart" in report["text"]
     assert "fine-tuned on 1 patient" in after.facts["training"]["data"]
     old, new = (bundle.network().state_dict() for bundle in (before, after))
     changed = {
         name.split(".")[0] + "." + name.split(".")[1] for name in old if not torch.equal(old[name], new[name])
     }
     assert changed == {"decoders.FLAIR"}
-    ratio = case["FLAIR"].voxels[case["FLAIR"].voxels > 60], case["T1"].voxels[case["T1"].voxels > 60]
-    assert after.facts["normalisation"]["ratios"]["FLAIR"]["T1"] == pytest.approx(
-        small_models.MEDIANS["FLAIR"] / small_models.MEDIANS["T1"], rel=0.25
-    ), ratio
+    ratio = after.facts["normalisation"]["ratios"]["FLAIR"]["T1"]
+    assert ratio == pytest.approx(small_models.MEDIANS["FLAIR"] / small_models.MEDIANS["T1"], rel=0.25)

@@ -16,12 +16,12 @@ from mrinr.geometry import Grid
 from mrinr.intensity import foreground_mask
 from mrinr.synthesis.find_brain import find_brain
 from mrinr.synthesis.place import places
+from mrinr.synthesis.prediction import BRIGHTEST
 from mrinr.synthesis.space import onto, working_grid
 from mrinr.volume import Volume
 
 BRAIN_MODEL = "brain-compact"
-BRIGHTEST = 8.0  # brain medians; training cuts its inputs there, too
-AROUND = 3
+AROUND = 3  # voxels
 STEP = 8  # pixels: the canvas is a multiple of it
 FEWEST_LIT = 50  # pixels of head that a slice must have to be worked on
 

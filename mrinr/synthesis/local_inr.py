@@ -6,7 +6,7 @@ there, so the result is a function of continuous space. Deviations from the pape
 
 - tiles have a fixed size in pixels and the grid follows the size of the slice,
 - the outputs of the four nearest perceptrons can be blended, which removes the seams between tiles,
-- intensities are in units of the brain's median and the final tanh covers 0 to CEILING (the paper's -1 to 1),
+- intensities are in units of the brain's median; the final tanh covers 0 to BRIGHTEST (the paper's -1 to 1),
 - two more linear outputs of each perceptron, which read its last hidden layer and do not change the image,
   give the 90 % interval.
 """

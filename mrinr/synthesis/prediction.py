@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import torch
 
+BRIGHTEST = 8.0  # brain medians: inputs are cut here in training and in use, and no network goes beyond
+
 
 class Prediction(NamedTuple):
     """A synthesised slice and how far the truth may lie from it, all (n, 1, h, w), in units of the brain.

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from mrinr.errors import InputError
+from mrinr.synthesis.prediction import BRIGHTEST
 
-CEILING = 8.0  # the brightest value that can be synthesised, in units of the brain's median
 START = 1.0  # where an untrained network begins
 INTERVAL_START = -3.0  # raw; about 0.05 to each side
 
@@ -57,13 +57,13 @@ def reflected(x: Tensor, h: int, w: int) -> Tensor:
 
 
 def image_from(raw: Tensor) -> Tensor:
-    """The final tanh, mapped to 0..CEILING; in float32 whatever the network calculates in."""
-    return (raw.float().tanh() + 1) * (CEILING / 2)
+    """The final tanh, mapped to 0..BRIGHTEST; in float32 whatever the network calculates in."""
+    return (raw.float().tanh() + 1) * (BRIGHTEST / 2)
 
 
 def image_start() -> float:
     """The `raw` from which the image starts at START."""
-    return math.atanh(2 * START / CEILING - 1)
+    return math.atanh(2 * START / BRIGHTEST - 1)
 
 
 def interval_from(raw: Tensor) -> Tensor:

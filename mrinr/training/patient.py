@@ -19,9 +19,10 @@ from mrinr.intensity import foreground_mask
 from mrinr.registration import align
 from mrinr.synthesis.find_brain import find_brain
 from mrinr.synthesis.head import BRAIN_MODEL
+from mrinr.synthesis.prediction import BRIGHTEST
 from mrinr.synthesis.space import onto, working_grid
 from mrinr.training.folders import Subject
-from mrinr.training.simulated import BRIGHTEST, FEWEST_BRAIN
+from mrinr.training.simulated import FEWEST_BRAIN
 from mrinr.volume import Stack, Volume, check_image, read
 
 SUBJECTS_FOR_RATIOS = 24

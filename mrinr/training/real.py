@@ -17,11 +17,11 @@ from torch.utils.data import IterableDataset, get_worker_info
 from mrinr.errors import InputError
 from mrinr.simulation.corruption import imperfect_strip
 from mrinr.synthesis.place import places
+from mrinr.synthesis.prediction import BRIGHTEST
 from mrinr.training.batch import Batch, stack
 from mrinr.training.folders import Subject, within
 from mrinr.training.patient import Patient, load
 from mrinr.training.simulated import (
-    BRIGHTEST,
     FEWEST_BRAIN,
     MARGIN,
     SLICES_PER_HEAD,
@@ -160,9 +160,8 @@ def draw_slice(
     brain, lesions, shadow = np.asarray(posed["mask"]) > 0.5
     box = np.argwhere(shadow)
     low, high = box.min(0), box.max(0)
-    slack = (
-        high - low + 1 - size
-    )  # the window lies within the brain's box where it is smaller, else around it
+    # the window lies within the brain's box where it is smaller, else around it
+    slack = high - low + 1 - size
     corner = low + np.minimum(slack, 0) + rng.integers(np.abs(slack) + 1)
     outer = [np.arange(c - MARGIN, c + n + MARGIN) for c, n in zip(corner, size, strict=True)]
     rows, columns = (at[MARGIN:-MARGIN] for at in outer)

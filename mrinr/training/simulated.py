@@ -25,6 +25,7 @@ from mrinr.simulation.signal import signal
 from mrinr.simulation.tissue import TEXTURE_STEP, Scan, draw_scan
 from mrinr.synthesis.multimodal import moved_by
 from mrinr.synthesis.place import places
+from mrinr.synthesis.prediction import BRIGHTEST
 from mrinr.training.batch import Batch, stack
 from mrinr.volume import read
 
@@ -38,7 +39,6 @@ BLUR = 0.6  # voxels: the partial volume that a label map lacks
 POOR = 0.6  # share of slices from scans that are thick, blurred, misaligned or on another scale of grey
 MARGIN = 10  # pixels simulated around a window, so that motion brings in what is there
 SLICES_PER_HEAD = 150  # then a new head takes the place of an old one
-BRIGHTEST = 8.0  # brain medians: fat and vessels beyond are cut, here and when the model is used
 FEWEST_BRAIN = 300  # pixels of brain that a slice must have
 
 
