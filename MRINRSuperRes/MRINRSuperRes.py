@@ -1,5 +1,4 @@
 import importlib.util
-import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -16,9 +15,7 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
-    ScriptedLoadableModuleWidget,
 )
-from slicer.util import VTKObservationMixin
 
 if importlib.util.find_spec("MRINRLib") is None:
     # Installed, the shared packages lie beside this file; in a checkout one folder up, which Slicer does not
@@ -32,6 +29,7 @@ from MRINRLib import engine, install, nodes, roi, sample_data, study, views
 from MRINRLib.device_line import DeviceLine
 from MRINRLib.job_controls import JobControls
 from MRINRLib.nodes import inScene
+from MRINRLib.panel import Panel
 from MRINRLib.stacks_table import StacksTable
 from MRINRLib.superres_job import Request, SuperResJob, uniqueNames
 from MRINRLib.superres_results import SuperResResults
@@ -126,27 +124,14 @@ def requestFrom(parameters: MRINRSuperResParameterNode) -> Request:
     )
 
 
-class MRINRSuperResWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+class MRINRSuperResWidget(Panel):
     """The panel: shows the parameter node, starts and cancels one job, shows what comes of it."""
 
-    def __init__(self, parent=None) -> None:
-        """Called when the user opens the module the first time and the widget is initialized."""
-        ScriptedLoadableModuleWidget.__init__(self, parent)
-        VTKObservationMixin.__init__(self)
-        self.logic: MRINRSuperResLogic | None = None
-        self._parameterNode: MRINRSuperResParameterNode | None = None
-        self._parameterNodeGuiTag = None
-        self._job: SuperResJob | None = None
-        self._preview: views.Preview | None = None
-        self._roi = None
+    _roi = None
 
     def setup(self) -> None:
         """Called when the user opens the module the first time and the widget is initialized."""
-        ScriptedLoadableModuleWidget.setup(self)
-        uiWidget = slicer.util.loadUI(self.resourcePath("UI/MRINRSuperRes.ui"))
-        self.layout.addWidget(uiWidget)
-        self.ui = slicer.util.childWidgetVariables(uiWidget)
-        uiWidget.setMRMLScene(slicer.mrmlScene)
+        super().setup()
         self.logic = MRINRSuperResLogic()
         self._table = StacksTable(self.ui.stacksTable, self._onStacksEdited)
         self._results = SuperResResults(self.ui)
@@ -156,76 +141,19 @@ class MRINRSuperResWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             ui, (ui.stacksSection, ui.settingsSection, ui.advancedSection, ui.resultsSection)
         )
 
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self._onNodeRemoved)
-
         self.ui.fillButton.connect("clicked(bool)", self.onFillButton)
         self.ui.addButton.connect("clicked(bool)", self.onAddButton)
-        self.ui.addSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onAddSelection)
         self.ui.roiSelector.connect("nodeAddedByUser(vtkMRMLNode*)", self._onRoiAdded)
         self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
         self.ui.stacksTable.connect("itemSelectionChanged()", self._onStackSelected)
-        self.initializeParameterNode()
-        self._controls.showRunning(False)
-
-    def cleanup(self) -> None:
-        """Called when the application closes, when the widgets may be gone already, and before a reload."""
-        self._stopJob()
-        self.removeObservers()
-
-    def enter(self) -> None:
-        """Called each time the user opens this module."""
-        self.initializeParameterNode()
-        self._device.ask(self._parameterNode.device)
-
-    def exit(self) -> None:
-        """Called each time the user opens a different module; a running job goes on."""
-        self.setParameterNode(None)
-
-    def onReload(self) -> None:
-        """Called by the developer's Reload button: the shared packages are loaded anew, too."""
-        self._stopJob()
-        self.setParameterNode(None)
-        engine.closeShared()
-        for name in [name for name in sys.modules if name.split(".")[0] in ("mrinr", "MRINRLib")]:
-            del sys.modules[name]
-        ScriptedLoadableModuleWidget.onReload(self)
-
-    def onSceneStartClose(self, caller=None, event=None) -> None:
-        """Called just before the scene is closed."""
-        self._stopJob()
-        self._controls.showRunning(False)
-        self._results.closeComparison()
-        self.setParameterNode(None)
-
-    def onSceneEndClose(self, caller=None, event=None) -> None:
-        """Called just after the scene is closed."""
-        if self.parent.isEntered:
-            self.initializeParameterNode()
-
-    def onSceneEndImport(self, caller=None, event=None) -> None:
-        """Called after a scene was loaded: it may have brought another parameter node."""
-        if self.parent.isEntered:
-            self.initializeParameterNode()
-
-    def initializeParameterNode(self) -> None:
-        """Ensure parameter node exists and is observed."""
-        self.setParameterNode(self.logic.getParameterNode())
+        self.begin()
 
     def setParameterNode(self, parameterNode: MRINRSuperResParameterNode | None) -> None:
-        """Show and observe a parameter node instead of the one before."""
-        if self._parameterNode:
-            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._update)
-        self._parameterNode = parameterNode
-        if self._parameterNode:
-            self._parameterNodeGuiTag = self._parameterNode.connectGui(self.ui)
-            self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._update)
+        """Show and observe a parameter node instead of the one before; None shows none."""
+        super().setParameterNode(parameterNode)
+        if parameterNode:
             for index, text in enumerate(METHODS.values()):  # connectGui has filled the box
                 self.ui.methodBox.setItemData(index, text, qt.Qt.ToolTipRole)
-            self._update()
 
     # Choosing -----------------------------------------------------------------------------------------
 
@@ -253,9 +181,6 @@ class MRINRSuperResWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         setChoices(self._parameterNode, [*choices(self._parameterNode), row])
         self.ui.addSelector.setCurrentNode(None)
 
-    def _onAddSelection(self, node=None) -> None:
-        self.ui.addButton.enabled = node is not None
-
     def _onStacksEdited(self, rows: list[study.Choice]) -> None:
         setChoices(self._parameterNode, rows)
 
@@ -282,9 +207,6 @@ class MRINRSuperResWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _onRoiMoved(self, caller=None, event=None) -> None:
         if self._parameterNode:
             self._showEstimate()
-
-    def _onNodeRemoved(self, caller=None, event=None) -> None:
-        self._update()
 
     def _update(self, caller=None, event=None) -> None:
         """Called whenever the parameters change: everything in the panel that follows from them."""
@@ -326,59 +248,22 @@ class MRINRSuperResWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onApplyButton(self, checked: bool = False) -> None:
         """Called when the user presses Apply, or Cancel, which is the same button."""
-        if self._job is not None:
-            self._job.cancel()
-            self._controls.showCancelling()
-            return
-        self._controls.say("")
-        try:
-            install.ensure("MRINRSuperRes")
-            request = requestFrom(self._parameterNode)
-            self._preview = views.Preview(request.stacks[0].node) if self._parameterNode.preview else None
-            job = self._job = self.logic.startRequest(
-                request,
-                onProgress=self._controls.progress,
-                onPreview=self._preview.show if self._preview is not None else None,
-                onFinished=lambda results: self._onFinished(job, results),
-            )
-        except InputError as error:
-            self._controls.say(str(error), error=True)
-            return
-        self._results.closeComparison()
-        self._controls.showRunning(True)
+        if not self._cancelled():
+            self._run(self._startReconstruction, self._showReconstruction)
 
-    def _onFinished(self, job: SuperResJob, results: list) -> None:
-        """Called once for each job, however it ended."""
-        if job is not self._job:  # stopped by us, when the scene closed or the module went
-            return
-        self._job = None
-        self._endPreview()
-        self._controls.showRunning(False)
-        if job.error is not None:
-            logging.error("MRINRSuperRes: %s\n%s", job.error, getattr(job.error, "details", ""))
-            self._controls.say(str(job.error), error=True)
-        elif job.state == "cancelled":
-            self._controls.say(_("Cancelled; nothing was changed."))
-        else:
-            self._controls.say("\n".join(job.warnings))
+    def _startReconstruction(self, **callbacks: Callable) -> SuperResJob:
+        request = requestFrom(self._parameterNode)
+        if self._parameterNode.preview:
+            self._preview = views.Preview(request.stacks[0].node)
+            callbacks["onPreview"] = self._preview.show
+        return self.logic.startRequest(request, **callbacks)
+
+    def _showReconstruction(self, job: SuperResJob) -> None:
         parameters = self._parameterNode or self.logic.getParameterNode()
-        if results:
-            with slicer.util.NodeModify(parameters):
-                parameters.results = results
-                parameters.rescans = job.rescans
-            views.showInSliceViews(results[0])
-        self._update()
-
-    def _stopJob(self) -> None:
-        job, self._job = self._job, None
-        if job is not None:
-            job.cancel()
-        self._endPreview()
-
-    def _endPreview(self) -> None:
-        if self._preview is not None:
-            self._preview.end()
-            self._preview = None
+        with slicer.util.NodeModify(parameters):
+            parameters.results = job.nodes
+            parameters.rescans = job.rescans
+        views.showInSliceViews(job.nodes[0])
 
 
 class MRINRSuperResLogic(ScriptedLoadableModuleLogic):

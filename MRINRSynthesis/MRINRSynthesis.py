@@ -1,13 +1,11 @@
 import contextlib
 import importlib.util
-import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import slicer
-import vtk
 from slicer import vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
@@ -16,9 +14,7 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
-    ScriptedLoadableModuleWidget,
 )
-from slicer.util import VTKObservationMixin
 
 if importlib.util.find_spec("MRINRLib") is None:
     # Installed, the shared packages lie beside this file; in a checkout one folder up, which Slicer does not
@@ -32,11 +28,11 @@ from MRINRLib.evaluation_job import EvaluationJob
 from MRINRLib.finetune_job import FineTuneJob, FineTuneRequest
 from MRINRLib.finetune_section import FineTuneSection
 from MRINRLib.inputs_table import InputsTable
-from MRINRLib.job import WorkerJob
 from MRINRLib.job_controls import JobControls
 from MRINRLib.model_section import ModelSection
 from MRINRLib.models import AUTO, Models, notice
 from MRINRLib.nodes import inScene
+from MRINRLib.panel import Panel
 from MRINRLib.synthesis_choices import casesOf, requestFrom, rowsOf, setCases, setRows
 from MRINRLib.synthesis_estimate import expectation
 from MRINRLib.synthesis_job import Request, SynthesisJob, showPreview
@@ -108,26 +104,15 @@ class MRINRSynthesisParameterNode:
     outputFolder: str
 
 
-class MRINRSynthesisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+class MRINRSynthesisWidget(Panel):
     """The panel: shows the parameter node, starts and cancels one job, shows what comes of it."""
 
-    def __init__(self, parent=None) -> None:
-        """Called when the user opens the module the first time and the widget is initialized."""
-        ScriptedLoadableModuleWidget.__init__(self, parent)
-        VTKObservationMixin.__init__(self)
-        self.logic: MRINRSynthesisLogic | None = None
-        self._parameterNode: MRINRSynthesisParameterNode | None = None
-        self._parameterNodeGuiTag = None
-        self._job: WorkerJob | None = None
-        self._preview: views.Preview | None = None
+    packages = PACKAGES
 
     def setup(self) -> None:
         """Called when the user opens the module the first time and the widget is initialized."""
-        ScriptedLoadableModuleWidget.setup(self)
-        uiWidget = slicer.util.loadUI(self.resourcePath("UI/MRINRSynthesis.ui"))
-        self.layout.addWidget(uiWidget)
-        self.ui = ui = slicer.util.childWidgetVariables(uiWidget)
-        uiWidget.setMRMLScene(slicer.mrmlScene)
+        super().setup()
+        ui = self.ui
         self.logic = MRINRSynthesisLogic()
         self._table = InputsTable(ui.inputsTable, self._onInputsEdited)
         self._models = ModelSection(ui, self.logic.models, self._onTarget, self._onModel, self._onModelFolder)
@@ -145,76 +130,14 @@ class MRINRSynthesisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             ),
         )
 
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self._onNodeRemoved)
-
         ui.fillButton.connect("clicked(bool)", self.onFillButton)
         ui.addButton.connect("clicked(bool)", self.onAddButton)
-        ui.addSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onAddSelection)
         ui.likeBox.connect("activated(int)", self._onLike)
         ui.applyButton.connect("clicked(bool)", self.onApplyButton)
         ui.evaluateButton.connect("clicked(bool)", self.onEvaluateButton)
         ui.addCaseButton.connect("clicked(bool)", self.onAddCaseButton)
         ui.fineTuneButton.connect("clicked(bool)", self.onFineTuneButton)
-        self.initializeParameterNode()
-        self._controls.showRunning(False)
-
-    def cleanup(self) -> None:
-        """Called when the application closes, when the widgets may be gone already, and before a reload."""
-        self._stopJob()
-        self.removeObservers()
-
-    def enter(self) -> None:
-        """Called each time the user opens this module."""
-        self.initializeParameterNode()
-        self._device.ask(self._parameterNode.device)
-
-    def exit(self) -> None:
-        """Called each time the user opens a different module; a running job goes on."""
-        self.setParameterNode(None)
-
-    def onReload(self) -> None:
-        """Called by the developer's Reload button: the shared packages are loaded anew, too."""
-        self._stopJob()
-        self.setParameterNode(None)
-        engine.closeShared()
-        for name in [name for name in sys.modules if name.split(".")[0] in ("mrinr", "MRINRLib")]:
-            del sys.modules[name]
-        ScriptedLoadableModuleWidget.onReload(self)
-
-    def onSceneStartClose(self, caller=None, event=None) -> None:
-        """Called just before the scene is closed."""
-        self._stopJob()
-        self._controls.showRunning(False)
-        self._results.closeComparison()
-        self.setParameterNode(None)
-
-    def onSceneEndClose(self, caller=None, event=None) -> None:
-        """Called just after the scene is closed."""
-        if self.parent.isEntered:
-            self.initializeParameterNode()
-
-    def onSceneEndImport(self, caller=None, event=None) -> None:
-        """Called after a scene was loaded: it may have brought another parameter node."""
-        if self.parent.isEntered:
-            self.initializeParameterNode()
-
-    def initializeParameterNode(self) -> None:
-        """Ensure parameter node exists and is observed."""
-        self.setParameterNode(self.logic.getParameterNode())
-
-    def setParameterNode(self, parameterNode: MRINRSynthesisParameterNode | None) -> None:
-        """Show and observe a parameter node instead of the one before."""
-        if self._parameterNode:
-            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._update)
-        self._parameterNode = parameterNode
-        if self._parameterNode:
-            self._parameterNodeGuiTag = self._parameterNode.connectGui(self.ui)
-            self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._update)
-            self._update()
+        self.begin()
 
     # Choosing -----------------------------------------------------------------------------------------
 
@@ -240,9 +163,6 @@ class MRINRSynthesisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._controls.say("")
         self.ui.addSelector.setCurrentNode(None)
 
-    def _onAddSelection(self, node=None) -> None:
-        self.ui.addButton.enabled = node is not None
-
     def _onInputsEdited(self, rows: list[inputs.Input]) -> None:
         setRows(self._parameterNode, rows)
 
@@ -266,9 +186,6 @@ class MRINRSynthesisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _onLike(self, index: int) -> None:
         self._parameterNode.like = list(inputs.used(rowsOf(self._parameterNode)))[index]
-
-    def _onNodeRemoved(self, caller=None, event=None) -> None:
-        self._update()
 
     def _update(self, caller=None, event=None) -> None:
         """Called whenever the parameters change: everything in the panel that follows from them."""
@@ -338,11 +255,8 @@ class MRINRSynthesisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onApplyButton(self, checked: bool = False) -> None:
         """Called when the user presses Apply, or Cancel, which is the same button."""
-        if self._job is not None:
-            self._job.cancel()
-            self._controls.showCancelling()
-            return
-        self._run(self._startSynthesis, self._showSynthesis)
+        if not self._cancelled():
+            self._run(self._startSynthesis, self._showSynthesis)
 
     def _startSynthesis(self, **callbacks: Callable) -> SynthesisJob:
         request = requestFrom(self._parameterNode, self.logic.models)
@@ -393,37 +307,6 @@ class MRINRSynthesisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._showFineTuning,
         )
 
-    def _run(self, start: Callable[..., WorkerJob], show: Callable[[Any], None]) -> None:
-        """Start a job; `show` is called with it when it has succeeded."""
-        self._controls.say("")
-        try:
-            install.ensure("MRINRSynthesis", PACKAGES)
-            job = self._job = start(
-                onProgress=self._controls.progress, onFinished=lambda value: self._onFinished(job, show)
-            )
-        except InputError as error:
-            self._controls.say(str(error), error=True)
-            return
-        self._results.closeComparison()
-        self._controls.showRunning(True)
-
-    def _onFinished(self, job: WorkerJob, show: Callable[[Any], None]) -> None:
-        """Called once for each job, however it ended."""
-        if job is not self._job:  # stopped by us, when the scene closed or the module went
-            return
-        self._job = None
-        self._endPreview()
-        self._controls.showRunning(False)
-        if job.error is not None:
-            logging.error("MRINRSynthesis: %s\n%s", job.error, getattr(job.error, "details", ""))
-            self._controls.say(str(job.error), error=True)
-        elif job.state == "cancelled":
-            self._controls.say(_("Cancelled; nothing was changed."))
-        else:
-            self._controls.say("\n".join(job.warnings))
-            show(job)
-        self._update()
-
     def _showSynthesis(self, job: SynthesisJob) -> None:
         parameters = self._parameterNode or self.logic.getParameterNode()
         parameters.results = [*(node for node in parameters.results if inScene(node)), job.result]
@@ -437,17 +320,6 @@ class MRINRSynthesisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _showFineTuning(self, job: FineTuneJob) -> None:
         self._fineTuning.showReport(job.report)
         self._onModelFolder(job.folder)
-
-    def _stopJob(self) -> None:
-        job, self._job = self._job, None
-        if job is not None:
-            job.cancel()
-        self._endPreview()
-
-    def _endPreview(self) -> None:
-        if self._preview is not None:
-            self._preview.end()
-            self._preview = None
 
 
 class MRINRSynthesisLogic(ScriptedLoadableModuleLogic):
