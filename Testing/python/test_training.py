@@ -110,6 +110,19 @@ def test_ratios_say_how_bright_a_brain_is_in_one_sequence_beside_another(maps):
     assert 0.2 < found["FLAIR"]["T1"] < 5
 
 
+def test_one_motion_after_another_is_both_at_once():
+    """The motions that the spatial transformer practises on, against moving the image twice."""
+    from mrinr.training.multimodal import _after, _inverse
+
+    noise = torch.rand(1, 1, 80, 80, generator=torch.Generator().manual_seed(0))
+    image = torch.nn.functional.avg_pool2d(torch.nn.functional.avg_pool2d(noise, 9, 1, 4), 9, 1, 4)
+    first, second = torch.tensor([[-0.2, 1.0, 4.0]]), torch.tensor([[0.1, 2.0, -3.0]])
+    twice, once = moved_by(moved_by(image, second), first), moved_by(image, _after(second, first))
+    inside = np.s_[0, 0, 24:-24, 24:-24]
+    assert torch.allclose(twice[inside], once[inside], atol=0.1 * float(image[inside].std()))
+    assert torch.allclose(_after(_inverse(first), first), torch.zeros(1, 3), atol=1e-6)
+
+
 # losses --------------------------------------------------------------------------------------------------
 
 
