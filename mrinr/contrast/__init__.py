@@ -1,0 +1,1 @@
+"""Any TR, TE and TI from scans of others: the contrast representation model."""

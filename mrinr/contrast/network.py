@@ -1,0 +1,333 @@
+"""The contrast representation model (CRL, MICCAI 2024): one encoder, any TR, TE and TI out.
+
+A residual encoder maps an image and its times to common features, which a target's times modulate and a
+coordinate-wise MLP decodes. `variant` says how:
+
+- "attention", as the paper: the features attend to tokens of the source's times (several, else attention is
+  the same everywhere), channels are multiplied by the target's embedding, an MLP gives the image.
+- "modulation": the MLP gives each voxel shares of tissue atoms, which have a learned T1 and T2; the target's
+  times modulate each share by the atom's closed-form signal. Whatever a voxel may consist of, its expected
+  signal is such a mixture, so every setting of the sliders obeys the signal equation.
+
+Beyond the paper: features of several sources are averaged by learned confidence, and the decoder gives the
+ends of a 90 % interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from mrinr.contrast.scale import BRIGHT, DARKEST, NOMINAL
+from mrinr.errors import InputError
+from mrinr.simulation.tissue import TISSUES
+from mrinr.synthesis.prediction import Prediction
+
+VARIANTS = ("modulation", "attention")
+GROUP = 5  # channels of features that share one confidence, which is the last of them
+HEADS = 8
+SHORTEST, LONGEST = (200.0, 20.0), (6000.0, 2500.0)  # T1, T2 in ms that an atom can have
+SHARPNESS = 4.0  # of the edges by which the encoder sees what lies above and below a tissue's signal
+LARGEST_GAIN = 2.0  # of a channel, as a logarithm
+
+
+class ContrastRepresentation(nn.Module):
+    """Images of any times to an image of any other.
+
+    Parameters
+    ----------
+    variant : one of `VARIANTS`
+    width, blocks : of the residual encoder (the paper's 256 and 32)
+    features : channels that are kept of a scan, a multiple of GROUP; also of HEADS for "attention"
+    stride : how much coarser the encoder's blocks are than the image (the paper's 1)
+    residual : what each block's output is multiplied by
+    dilated : dilations 1, 2, 4, 8, 4, 2, ... of the blocks, for context at little cost
+    hidden, layers : of the coordinate-wise MLP
+    atoms : tissue atoms
+    """
+
+    def __init__(
+        self,
+        variant: str = "modulation",
+        width: int = 48,
+        blocks: int = 6,
+        features: int = 40,
+        stride: int = 2,
+        residual: float = 0.3,
+        dilated: bool = True,
+        hidden: int = 64,
+        layers: int = 3,
+        atoms: int = 32,
+    ) -> None:
+        super().__init__()
+        if variant not in VARIANTS or features % GROUP or min(width, blocks, features, stride, layers) < 1:
+            raise InputError(f"A contrast model is {' or '.join(VARIANTS)} with sizes of at least 1.")
+        self.variant, self.channels = variant, features
+        self.times = Times()
+        self.encoder = Encoder(self.times, width, blocks, features, stride, residual, dilated)
+        if variant == "attention":
+            self.attention = ToTimes(self.times, features)
+            self.decoder: nn.Module = Multiplied(self.times, features, hidden, layers)
+        else:
+            self.decoder = Mixture(self.times, features, hidden, layers, atoms)
+
+    def encode(self, image: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        """Features (n, features, h, w) of images (n, 1, h, w) on the physical scale (see `scale.gain`).
+
+        times : (n, 3), TR, TE, TI in ms, TI 0 for none
+        """
+        found = self.encoder(image, times)
+        return self.attention(found, times) if self.variant == "attention" else found
+
+    def fuse(self, features: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Features of several scans of one subject, voxel by voxel and group by group the surer ones more."""
+        if len(features) == 1:
+            return features[0]
+        values, sure = split(torch.stack(list(features)).float())  # (scans, n, groups, channels, h, w)
+        weight = sure.softmax(0)
+        values = (values * weight).sum(0)
+        return torch.cat([values, sure.logsumexp(0)], 2).flatten(1, 2).to(features[0].dtype)
+
+    def decode(self, features: torch.Tensor, times: torch.Tensor) -> Prediction:
+        """The image at `times` (n, 3) and its interval, on the physical scale; each voxel by itself."""
+        return self.decoder(features.float(), times)
+
+
+def split(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Values (..., groups, GROUP - 1, h, w) and confidence (..., groups, 1, h, w) of features."""
+    grouped = features.unflatten(-3, (-1, GROUP))
+    return grouped[..., :-1, :, :], grouped[..., -1:, :, :]
+
+
+def attained(times: torch.Tensor, T1: torch.Tensor, T2: torch.Tensor) -> torch.Tensor:
+    """(n, k) signals under `times` (n, 3) of substances with T1, T2 (k,) in ms and PD 1 (signal.py)."""
+    TR, TE, TI = (each[:, None].float() for each in times.unbind(1))
+    recovery = torch.exp(-(TR - 2 * TE).clamp_min(0) / T1)
+    inverted = (1 - 2 * torch.exp(-TI / T1) + recovery).abs()
+    return torch.where(TI > 0, inverted, 1 - recovery) * torch.exp(-TE / T2)
+
+
+class Times(nn.Module):
+    """What is known of a sequence before any image: its times, and how bright each tissue is."""
+
+    T1: torch.Tensor
+    T2: torch.Tensor
+    PD: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for n, name in enumerate(("T1", "T2", "PD")):
+            values = torch.tensor([tissue[n] for tissue in TISSUES.values()])
+            self.register_buffer(name, values, persistent=False)
+        self.names = list(TISSUES)
+        self.width = 5 + len(TISSUES)
+
+    def tissues(self, times: torch.Tensor) -> torch.Tensor:
+        """(n, tissues) signals of the tissues of the 3 T table."""
+        return attained(times, self.T1, self.T2) * self.PD
+
+    def expected(self, times: torch.Tensor) -> torch.Tensor:
+        """(n, 1), as `scale.expected`."""
+        return self._of(times, NOMINAL).mean(1, keepdim=True).clamp_min(DARKEST)
+
+    def brightest(self, times: torch.Tensor) -> torch.Tensor:
+        """(n, 1), as `scale.brightest`."""
+        return self._of(times, BRIGHT).amax(1, keepdim=True).clamp_min(DARKEST)
+
+    def forward(self, times: torch.Tensor) -> torch.Tensor:
+        """(n, width): numbers of about 1."""
+        TR, TE, TI = (each[:, None].float() for each in times.unbind(1))
+        top = self.brightest(times)
+        own = [(TR / 3000).log(), (TE / 40).log(), TI / 1000, (TI > 0).float(), top.log()]
+        return torch.cat([*own, self.tissues(times) / top], 1)
+
+    def _of(self, times: torch.Tensor, names: Sequence[str]) -> torch.Tensor:
+        return self.tissues(times)[:, [self.names.index(name) for name in names]]
+
+
+class Encoder(nn.Module):
+    """Residual blocks without normalisation, led by the times; detail joins at the end in full resolution."""
+
+    def __init__(
+        self,
+        times: Times,
+        width: int,
+        blocks: int,
+        features: int,
+        stride: int,
+        residual: float,
+        dilated: bool,
+    ) -> None:
+        super().__init__()
+        self.times, self.stride, self.residual = times, stride, residual
+        seen = 1 + len(times.names)
+        cycle = (1, 2, 4, 8, 4, 2) if dilated else (1,)
+        self.start = nn.Conv2d(seen * stride**2, width, 3, padding=1)
+        self.blocks = nn.ModuleList(Block(width, cycle[n % len(cycle)]) for n in range(blocks))
+        led = nn.Linear(64, 2 * width * blocks)
+        self.lead = nn.Sequential(nn.Linear(times.width, 64), nn.ReLU(), led)
+        self.up = nn.Conv2d(width, features * stride**2, 1)
+        self.detail = nn.Conv2d(seen, 16, 3, padding=1)
+        self.join = nn.Conv2d(features + 16, features, 1)
+        self.last = nn.Conv2d(features, features, 1)
+        nn.init.zeros_(led.weight)
+        nn.init.zeros_(led.bias)
+
+    def forward(self, image: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        h, w = image.shape[-2:]
+        image = functional.pad(image.float(), (0, -w % self.stride, 0, -h % self.stride))
+        seen = self.seen(image, times).contiguous(memory_format=torch.channels_last)
+        x = functional.relu(self.start(functional.pixel_unshuffle(seen, self.stride)))
+        led = self.lead(self.times(times))[..., None, None].chunk(len(self.blocks), 1)
+        for block, own in zip(self.blocks, led, strict=True):
+            x = x + self.residual * block(x, own)
+        wide = functional.pixel_shuffle(self.up(x), self.stride)
+        both = functional.relu(torch.cat([wide, self.detail(seen)], 1))
+        return self.last(functional.relu(self.join(both)))[..., :h, :w]
+
+    def seen(self, image: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        """The image, and where it is above or below what each tissue would give; in brain medians."""
+        unit = self.times.expected(times)[..., None, None]
+        levels = self.times.tissues(times)[..., None, None] / unit
+        image = image / unit
+        return torch.cat([image, torch.tanh(SHARPNESS * (image - levels))], 1)
+
+
+class Block(nn.Module):
+    def __init__(self, width: int, dilation: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: torch.Tensor, led: torch.Tensor) -> torch.Tensor:
+        gain, offset = led.chunk(2, 1)
+        return self.second(functional.relu(self.first(x) * (1 + gain) + offset))
+
+
+class ToTimes(nn.Module):
+    """Cross-attention of features (queries) to tokens of the times (keys and values), as in the paper.
+
+    One token would give every voxel the same, so there is one for each tissue's signal and one for all times.
+    """
+
+    def __init__(self, times: Times, features: int) -> None:
+        super().__init__()
+        if features % HEADS:
+            raise InputError(f"Attention needs a multiple of {HEADS} features.")
+        self.times = times
+        self.tokens = len(times.names) + 1
+        self.to_tokens = nn.Sequential(
+            nn.Linear(times.width, 64), nn.ReLU(), nn.Linear(64, 2 * self.tokens * features)
+        )
+        self.query = nn.Conv2d(features, features, 1)
+        self.out = nn.Conv2d(features, features, 1)
+
+    def forward(self, features: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        n, c, h, w = features.shape
+        tokens = self.to_tokens(self.times(times)).view(n, 2, self.tokens, HEADS, -1).transpose(2, 3)
+        query = self.query(features).view(n, HEADS, -1, h * w).transpose(2, 3)
+        keys, values = tokens[:, 0].to(query.dtype), tokens[:, 1].to(query.dtype)
+        found = functional.scaled_dot_product_attention(query, keys, values)
+        return features + self.out(found.transpose(2, 3).reshape(n, c, h, w))
+
+
+class Interval(nn.Module):
+    """The ends of the 90 % interval, in units of the brightest tissue; learns, but teaches nothing."""
+
+    def __init__(self, times: Times, hidden: int, extra: int, width: int = 32) -> None:
+        super().__init__()
+        self.times = times
+        self.first = nn.Conv2d(hidden + extra, width, 1)
+        self.lead = nn.Linear(times.width, 2 * width)
+        self.last = nn.Conv2d(width, 2, 1)
+        nn.init.constant_(self.last.bias, -3.0)  # type: ignore[arg-type]
+
+    def forward(
+        self, hidden: torch.Tensor, extra: Sequence[torch.Tensor], times: torch.Tensor
+    ) -> list[torch.Tensor]:
+        gain, offset = self.lead(self.times(times))[..., None, None].chunk(2, 1)
+        known = torch.cat([each.detach().to(hidden.dtype) for each in (hidden, *extra)], 1)
+        x = functional.relu(self.first(known) * torch.exp(torch.tanh(gain)) + offset)
+        top = self.times.brightest(times)[..., None, None]
+        return [top * end for end in functional.softplus(self.last(x).float()).split(1, 1)]
+
+
+class Mixture(nn.Module):
+    """Shares of tissue atoms in each voxel, modulated by the atoms' signals under the target's times."""
+
+    low: torch.Tensor
+    high: torch.Tensor
+
+    def __init__(self, times: Times, features: int, hidden: int, layers: int, atoms: int) -> None:
+        super().__init__()
+        self.times = times
+        self.hidden = mlp(features, hidden, layers - 1)
+        self.shares = nn.Conv2d(hidden, atoms + 1, 1)
+        self.interval = Interval(times, hidden, 2)
+        low, high = torch.tensor(SHORTEST).log(), torch.tensor(LONGEST).log()
+        self.register_buffer("low", low, persistent=False)
+        self.register_buffer("high", high, persistent=False)
+        tissues = list(TISSUES.values())
+        start = torch.stack([torch.tensor(tissues[n % len(tissues)][:2]).log() for n in range(atoms)])
+        # The first atoms are the tissues of the table, the others their variations.
+        turn = 2.4 * torch.arange(atoms)[:, None] + torch.tensor([0.0, 1.6])
+        start = start + 0.2 * turn.cos() * (torch.arange(atoms)[:, None] >= len(tissues))
+        self.relaxation = nn.Parameter(torch.logit(((start - low) / (high - low)).clamp(0.02, 0.98)))
+
+    def atoms(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """T1 and T2 (atoms,) in ms."""
+        T1, T2 = (self.low + (self.high - self.low) * self.relaxation.float().sigmoid()).exp().unbind(1)
+        return T1, T2
+
+    def mixture(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The MLP's last layer, and the PD of each atom (n, atoms, h, w), whatever the target."""
+        hidden = self.hidden(features)
+        *shares, density = self.shares(hidden).float().tensor_split((-1,), 1)
+        return hidden, functional.softplus(density) * shares[0].softmax(1)
+
+    def forward(self, features: torch.Tensor, times: torch.Tensor) -> Prediction:
+        return self.played(*self.mixture(features), times)
+
+    def played(self, hidden: torch.Tensor, amounts: torch.Tensor, times: torch.Tensor) -> Prediction:
+        """The image of atoms in `amounts` under `times`."""
+        gains = attained(times, *self.atoms())
+        # A sum over atoms for each image; the second moment says how much its atoms disagree.
+        both = torch.stack([gains, gains**2], 1)
+        image, square = torch.einsum("nak,nkhw->anhw", both, amounts)[:, :, None]
+        density = amounts.sum(1, keepdim=True)
+        spread = (square * density - image**2).clamp_min(1e-8).sqrt()
+        top = self.times.brightest(times)[..., None, None]
+        return Prediction(image, *self.interval(hidden, [image / top, spread / top], times))
+
+
+class Multiplied(nn.Module):
+    """Features times the embedding of the target's times (a bounded gain), then an MLP to the image."""
+
+    def __init__(self, times: Times, features: int, hidden: int, layers: int) -> None:
+        super().__init__()
+        self.times = times
+        self.embed = nn.Sequential(
+            nn.Linear(times.width, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(),
+            nn.Linear(hidden, 2 * features),
+        )  # fmt: skip
+        self.hidden = mlp(features, hidden, layers - 1)
+        self.image = nn.Conv2d(hidden, 1, 1)
+        self.interval = Interval(times, hidden, 1)
+
+    def forward(self, features: torch.Tensor, times: torch.Tensor) -> Prediction:
+        gain, offset = self.embed(self.times(times))[..., None, None].chunk(2, 1)
+        hidden = self.hidden(features * torch.exp(LARGEST_GAIN * torch.tanh(gain)) + offset)
+        top = self.times.brightest(times)[..., None, None]
+        # Without a kink at 0: a ReLU that is dead at the start never learns.
+        image = functional.softplus(self.image(hidden).float(), beta=8)
+        return Prediction(top * image, *self.interval(hidden, [image], times))
+
+
+def mlp(features: int, hidden: int, layers: int) -> nn.Sequential:
+    """Coordinate-wise, `layers` of them, each with its ReLU."""
+    widths = [features, *[hidden] * layers]
+    pairs = zip(widths[:-1], widths[1:], strict=True)
+    return nn.Sequential(*(part for a, b in pairs for part in (nn.Conv2d(a, b, 1), nn.ReLU())))
