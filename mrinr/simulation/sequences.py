@@ -84,8 +84,16 @@ def csf(sequence: Sequence) -> float:
 
 
 def csf_null(sequence: Sequence) -> float:
-    """The TI in ms that nulls CSF at the TR, TE_last and TI2 of `sequence` (signal.py solved)."""
-    T1 = TISSUES["CSF"].T1
+    """The TI in ms that nulls CSF at the TR, TE_last and TI2 of `sequence`."""
+    return null(sequence, TISSUES["CSF"].T1)
+
+
+def null(sequence: Sequence, T1: float) -> float:
+    """The TI in ms at which a tissue of that T1 (ms) gives no signal (signal.py solved).
+
+    Without TI2 this is T1 [ln 2 - ln(1 + exp(-(TR - TE_last) / T1))], Eq. 6 of the contrast representation
+    paper, which prints TI where T1 belongs.
+    """
     left = np.exp(-(sequence.TR - sequence.last_echo) / T1)
     if sequence.TI2:
         second = np.exp(-sequence.TI2 / T1)
