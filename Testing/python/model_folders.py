@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from mrinr.synthesis.multimodal import Multimodal
@@ -16,7 +17,9 @@ FACTS = {
     "inputs": ["T1", "T2"],
     "targets": ["FLAIR"],
     "spacing_mm": [1.0, 1.0],
-    "normalisation": {"ratios": {"FLAIR": {"T1": 0.8, "T2": 0.6}}},
+    "normalisation": {
+        "levels": {"names": ["FLAIR", "T1", "T2"], "mean": [0.0, 0.2, 0.5], "covariance": np.eye(3).tolist()}
+    },
     "training": {
         "data": "nothing",
         "licence": "Apache-2.0",

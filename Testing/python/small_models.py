@@ -16,6 +16,7 @@ from mrinr import bundles
 from mrinr.context import Context
 from mrinr.synthesis import INPUTS
 from mrinr.synthesis.brain import BrainMask, halved
+from mrinr.synthesis.levels import known
 from mrinr.synthesis.multimodal import Multimodal, fuse
 from mrinr.volume import Volume
 
@@ -56,8 +57,8 @@ def make(folder: Path) -> Path:
     """Models named as those that ship: one that makes sequences and one that finds the brain."""
     torch.manual_seed(0)
     arguments: dict[str, Any] = {"inputs": list(INPUTS), "targets": list(INPUTS)}
-    ratios = {target: {name: MEDIANS[target] / MEDIANS[name] for name in INPUTS} for target in INPUTS}
-    facts = {**FACTS, **arguments, "normalisation": {"ratios": ratios}, "calibration": {}}
+    levels = known(INPUTS, np.log([MEDIANS[name] for name in INPUTS]), 0.01 * np.eye(len(INPUTS)))
+    facts = {**FACTS, **arguments, "normalisation": {"levels": levels}, "calibration": {}}
     facts["limits"] = ["It knows nothing of brains."]
     sizes = {"width": 4, "decoder_width": 4, "latent": 4}
     network = _sequence_maker(Multimodal(**arguments, **sizes))

@@ -188,6 +188,12 @@ def training(key: str, value: object) -> Callable[[Path], None]:
     )
 
 
+def levels(**changed: object) -> Callable[[Path], None]:
+    return lambda folder: change_metadata(
+        folder, lambda found: found["mrinr"]["normalisation"]["levels"].update(changed)
+    )
+
+
 def without(key: str, part: str = "mrinr") -> Callable[[Path], None]:
     return lambda folder: change_metadata(folder, lambda found: (found[part] if part else found).pop(key))
 
@@ -287,10 +293,13 @@ DAMAGE: dict[str, Callable[[Path], None]] = {
     "statistics that are a list": field("statistics", []),
     "normalisation that is text": field("normalisation", "the brain's median is 1"),
     "no brightness": field("normalisation", {}),
-    "no brightness of the target": field("normalisation", {"ratios": {"T1": {"T2": 1}}}),
-    "no brightness beside an input": field("normalisation", {"ratios": {"FLAIR": {"T1": 1}}}),
-    "a brightness below zero": field("normalisation", {"ratios": {"FLAIR": {"T1": 1, "T2": -1}}}),
-    "brightnesses in a list": field("normalisation", {"ratios": [1]}),
+    "no brightness of the target": levels(names=["T1", "T2", "PD"]),
+    "no brightness of an input": levels(names=["FLAIR", "T1", "PD"]),
+    "brightnesses that are text": levels(mean=["1", "2", "3"]),
+    "too few brightnesses": levels(mean=[1.0, 2.0]),
+    "brightnesses without their spread": levels(covariance=None),
+    "brightnesses with too little spread": levels(covariance=[[1.0], [0.0], [0.0]]),
+    "brightnesses in a list": field("normalisation", {"levels": [1]}),
     "a calibration that is text": field("calibration", {"FLAIR": "good"}),
     "a calibration without edges": field("calibration", {"FLAIR": {"edges": [], "factors": [1]}}),
     "a calibration without factors": field("calibration", {"FLAIR": {"edges": [1]}}),

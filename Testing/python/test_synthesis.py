@@ -156,12 +156,15 @@ def test_the_gain_of_the_scanner_comes_through_to_the_result():
     np.testing.assert_allclose(louder.volume.voxels, 37 * once.volume.voxels, rtol=1e-3, atol=1)
 
 
-def test_the_result_has_the_brightness_that_the_models_ratios_say():
-    """The network's own unit is the brain's median: the ratio takes it to the inputs' gain."""
+def test_the_result_has_the_brightness_that_the_models_levels_say():
+    """The network's own unit is the brain's median: the inputs' levels say what that is at their gain."""
     found = made({"T1": head("T1"), "T2": head("T2")})
-    ratios = bundles.find("multimodal-compact").facts["normalisation"]["ratios"]["FLAIR"]
+    levels = bundles.find("multimodal-compact").facts["normalisation"]["levels"]
+    bright = dict(zip(levels["names"], np.exp(levels["mean"]), strict=True))
     brain = found.brain.voxels > 0
-    from_each = [np.median(head(name).voxels[brain]) * ratios[name] for name in ("T1", "T2")]
+    from_each = [
+        np.median(head(name).voxels[brain]) * bright["FLAIR"] / bright[name] for name in ("T1", "T2")
+    ]
     assert np.median(found.volume.voxels[brain]) == pytest.approx(np.sqrt(np.prod(from_each)), rel=0.2)
 
 

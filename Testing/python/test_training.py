@@ -16,6 +16,7 @@ from torch import nn
 from mrinr import bundles
 from mrinr.context import Context
 from mrinr.errors import Cancelled, InputError
+from mrinr.synthesis.levels import expected, learned, moved
 from mrinr.synthesis.multimodal import Multimodal, moved_by
 from mrinr.synthesis.prediction import Prediction
 from mrinr.training import finetune, train
@@ -23,7 +24,7 @@ from mrinr.training.kinds import KINDS, build
 from mrinr.training.loop import CHECKPOINT, Budget, fit
 from mrinr.training.multimodal import ModalityInvariant, terms
 from mrinr.training.recipe import pinball
-from mrinr.training.simulated import SimulatedSlices, Wanted, ratios
+from mrinr.training.simulated import SimulatedSlices, Wanted, levels
 from mrinr.training.sources import Source
 from mrinr.volume import write
 
@@ -103,11 +104,28 @@ def test_no_batch_asks_for_what_it_shows():
     assert {name for shown, _ in drawn for name in shown} == set(names)
 
 
-def test_ratios_say_how_bright_a_brain_is_in_one_sequence_beside_another(maps):
-    found = ratios(maps[:1], ("T1", "T2"), ("T1", "T2", "FLAIR"), 0)
-    assert found["T1"]["T1"] == 1.0
-    assert found["T1"]["T2"] * found["T2"]["T1"] == pytest.approx(1, abs=0.01)
-    assert 0.2 < found["FLAIR"]["T1"] < 5
+def test_levels_are_the_medians_of_the_simulated_brains(maps):
+    names = ("T1", "T2", "T1ce")
+    found = levels(maps[:1], names, 0)
+    assert found["names"] == list(names)
+    assert expected(found, "T1ce", {"T1": 100.0}) == pytest.approx(100, rel=0.2)
+    assert expected(found, "T2", {"T1": 300.0}) == pytest.approx(3 * expected(found, "T2", {"T1": 100.0}))
+
+
+def test_a_level_that_varies_with_the_target_s_tells_more_than_one_that_does_not():
+    """Against the conditional mean worked out by hand: b is a but for a gain, c is independent."""
+    rng = np.random.default_rng(0)
+    own, other, gain = (
+        0.2 * rng.standard_normal(5000),
+        0.2 * rng.standard_normal(5000),
+        rng.normal(0, 3, 5000),
+    )
+    logs = np.stack([own, own + np.log(2), other], 1) + gain[:, None]
+    found = learned(["a", "b", "c"], logs)
+    assert expected(found, "a", {"b": 10.0, "c": 1.0}) == pytest.approx(5.0, rel=0.1)
+    assert expected(found, "a", {"c": 10.0}) == pytest.approx(10.0, rel=0.05)
+    brighter = moved(found, "a", [{"a": 7.0, "b": 10.0}])
+    assert expected(brighter, "a", {"b": 20.0}) == pytest.approx(14.0, rel=0.01)
 
 
 def test_one_motion_after_another_is_both_at_once():
@@ -272,5 +290,5 @@ def test_fine_tuning_changes_one_decoder_and_helps_on_slices_kept_apart(tmp_path
         name.split(".")[0] + "." + name.split(".")[1] for name in old if not torch.equal(old[name], new[name])
     }
     assert changed == {"decoders.FLAIR"}
-    ratio = after.facts["normalisation"]["ratios"]["FLAIR"]["T1"]
+    ratio = expected(after.facts["normalisation"]["levels"], "FLAIR", {"T1": 1.0})
     assert ratio == pytest.approx(small_models.MEDIANS["FLAIR"] / small_models.MEDIANS["T1"], rel=0.25)

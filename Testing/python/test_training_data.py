@@ -15,6 +15,7 @@ from scipy import ndimage
 from mrinr import bundles
 from mrinr.context import Context
 from mrinr.errors import InputError
+from mrinr.synthesis.levels import expected
 from mrinr.synthesis.multimodal import moved_by
 from mrinr.training.folders import Subject, find_subjects, role_of
 from mrinr.training.simulated import Wanted
@@ -388,10 +389,10 @@ def test_a_damaged_scan_costs_only_its_subject(tmp_path, scans, caplog):
         drawn(Source(subjects=source.subjects[1:]), wanted, 1)
 
 
-def test_ratios_are_geometric_means_of_the_subjects_own_medians(tmp_path, scans):
+def test_levels_are_geometric_means_of_the_subjects_own_medians(tmp_path, scans):
     source = find_sources([scans], [])
-    found = source.ratios(["T1", "FLAIR"], ["T2"], 0)["T2"]
-    assert found == pytest.approx({"T1": 50 / 300, "FLAIR": 50 / 120}, rel=0.01)
+    found = source.levels(["T1", "T2", "FLAIR"], 0)
+    assert expected(found, "T2", {"T1": 300.0, "FLAIR": 120.0}) == pytest.approx(50, rel=0.01)
     for name, levels in {
         "a": {"T1": 100, "T2": 50},
         "b": {"T1": 100, "T2": 200},
@@ -399,10 +400,9 @@ def test_ratios_are_geometric_means_of_the_subjects_own_medians(tmp_path, scans)
     }.items():
         for sequence, level in levels.items():
             save(head() * level, tmp_path / name / f"{sequence}.nii.gz")
-    assert find_sources([tmp_path], []).ratios(["T1"], ["T2", "PD"], 0) == {
-        "T2": {"T1": pytest.approx(1.0, rel=0.02)},
-        "PD": {"T1": pytest.approx(4.0, rel=0.02)},
-    }
+    found = find_sources([tmp_path], []).levels(["T1", "T2", "PD"], 0)
+    assert expected(found, "T2", {"T1": 1.0}) == pytest.approx(1.0, rel=0.02)
+    assert expected(found, "PD", {"T1": 1.0}) == pytest.approx(4.0, rel=0.02)
 
 
 def test_scans_on_other_grids_are_aligned_to_the_first(tmp_path):

@@ -31,11 +31,13 @@ ARCHITECTURES = {  # name in the metadata: module and class; metadata can name n
     "pix2pix": "mrinr.synthesis.pix2pix:Pix2Pix",
     "brain": "mrinr.synthesis.brain:BrainMask",
     "recogniser": "mrinr.synthesis.recogniser:Recogniser",
+    "crl": "mrinr.contrast.network:ContrastRepresentation",
 }
 LOOKERS = {  # these look at any input, find what is listed here, and predict no sequence
     "brain": ("brain",),
     "recogniser": ("sequence", "orientation"),
 }
+TIMED = ("crl",)  # these take and make images of any times, which lie in a box of TR, TE and TI in ms
 SCHEMA = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 )
@@ -144,22 +146,45 @@ def _check_ours(ours: dict[str, Any], where: str) -> None:
             f"{where} names the architecture '{ours['architecture']}', which is not known; this MRINR has "
             f"{', '.join(ARCHITECTURES)}, so update it."
         )
-    if ours["architecture"] not in LOOKERS:
+    if ours["architecture"] in TIMED:
+        _check_box(ours, where)
+    elif ours["architecture"] not in LOOKERS:
         for target in ours["targets"]:
             _check_scale(ours, target, where)
 
 
 def _check_scale(ours: dict[str, Any], target: str, where: str) -> None:
     """What a target's brightness and uncertainty are computed from."""
-    ratios = ours["normalisation"].get("ratios")
-    row = ratios.get(target) if isinstance(ratios, dict) else None
-    others = [name for name in ours["inputs"] if name != target]
-    if not (isinstance(row, dict) and _is([row.get(name) for name in others] or [1], SIZES)):
+    if not _are_levels(ours["normalisation"].get("levels"), {*ours["inputs"], target}):
         raise InputError(
             f"{where} does not say how bright {target} is beside each input; copy the model again."
         )
     if target in ours["calibration"] and not _is_calibration(ours["calibration"][target]):
         raise InputError(f"{where} has a calibration of {target} that cannot be used; copy the model again.")
+
+
+def _are_levels(levels: Any, wanted: set[str]) -> bool:
+    """As `mrinr.synthesis.levels` makes them: a mean for each name, and a row of variances."""
+    if not isinstance(levels, dict) or not _is(levels.get("names"), NAMES) or wanted - {*levels["names"]}:
+        return False
+    count, covariance = len(levels["names"]), levels.get("covariance")
+    if not isinstance(covariance, list) or len(covariance) != count:
+        return False
+    return all(
+        isinstance(row, list) and len(row) == count and all(_is(each, NUMBER) for each in row)
+        for row in (levels.get("mean"), *covariance)
+    )
+
+
+def _check_box(ours: dict[str, Any], where: str) -> None:
+    """What times a contrast model was trained on, and what its uncertainty is computed from."""
+    box = ours.get("box")
+    for name in ("TR", "TE", "TI"):
+        ends = box.get(name) if isinstance(box, dict) else None
+        if not (_is(ends, SIZES) and len(ends) == 2 and ends[0] < ends[1]):
+            raise InputError(f"{where} does not say for which {name} it was trained; copy the model again.")
+    if "any" in ours["calibration"] and not _is_calibration(ours["calibration"]["any"]):
+        raise InputError(f"{where} has a calibration that cannot be used; copy the model again.")
 
 
 def _is_calibration(table: Any) -> bool:

@@ -20,6 +20,7 @@ from mrinr.registration import align
 from mrinr.synthesis.calibration import calibrated
 from mrinr.synthesis.choice import choose_model
 from mrinr.synthesis.head import Head, canvas, cut, prepare, uncut, window
+from mrinr.synthesis.levels import expected
 from mrinr.synthesis.result import Synthesis
 from mrinr.synthesis.slicework import Slices, predict
 from mrinr.synthesis.space import onto
@@ -125,12 +126,6 @@ def align_to(like: str, inputs: Mapping[str, Volume], register: str, context: Co
     return {name: stack.volume for name, stack in zip(names, moved, strict=True)}
 
 
-def unit_of(target: str, head: Head, used: list[str], bundle: Bundle) -> float:
-    """The target's brain median at the gain of the inputs: what they say together (geometric mean)."""
-    ratios = bundle.facts["normalisation"]["ratios"][target]
-    return float(np.exp(np.mean([np.log(head.units[name] * ratios[name]) for name in used])))
-
-
 def _volumes(
     slices: Slices,
     head: Head,
@@ -139,7 +134,7 @@ def _volumes(
     target: str,
     bundle: Bundle,
 ) -> dict[str, Any]:
-    unit = unit_of(target, head, list(images), bundle)
+    unit = expected(bundle.facts["normalisation"]["levels"], target, {n: head.units[n] for n in images})
     half = calibrated(slices.half, bundle.facts["calibration"].get(target))
 
     def back(part: np.ndarray, factor: float, name: str) -> Volume:

@@ -26,6 +26,7 @@ from mrinr.errors import InputError
 from mrinr.metrics import psnr, ssim_map
 from mrinr.synthesis.calibration import calibrate
 from mrinr.synthesis.head import canvas, cut, prepare, window
+from mrinr.synthesis.levels import moved
 from mrinr.synthesis.multimodal import Multimodal, fuse
 from mrinr.synthesis.pipeline import align_to
 from mrinr.training.export import card, hardware
@@ -47,14 +48,14 @@ class Lesson:
 
     latents : by input, (k, latent, h, w) in half precision, aligned; shown : by input, (k, h, w)
     truth : (k, h, w), the brain's median at 1; brain : (k, h, w) bool
-    ratio : by input, the target's median in the brain over the input's
+    units : by sequence, the median in the brain
     """
 
     latents: dict[str, torch.Tensor]
     shown: dict[str, np.ndarray]
     truth: np.ndarray
     brain: np.ndarray
-    ratio: dict[str, float]
+    units: dict[str, float]
 
     @property
     def apart(self) -> np.ndarray:
@@ -172,7 +173,7 @@ def learn_from(
         {name: images[name] for name in inputs},
         images[target],
         brain,
-        {name: head.units[target] / head.units[name] for name in inputs},
+        head.units,
     )
 
 
@@ -283,10 +284,9 @@ def _facts(
         {k: v for k, v in bundle.facts.items() if k not in ("format", "arguments")}
     )
     facts.pop("architecture", None)
-    for name in facts["normalisation"]["ratios"][target]:
-        seen = [lesson.ratio[name] for lesson in lessons if name in lesson.ratio]
-        if seen:
-            facts["normalisation"]["ratios"][target][name] = round(float(np.exp(np.mean(np.log(seen)))), 4)
+    facts["normalisation"]["levels"] = moved(
+        facts["normalisation"]["levels"], target, [lesson.units for lesson in lessons]
+    )
     raw, error = [], []
     for lesson in lessons:
         levels = np.flatnonzero(lesson.apart & lesson.brain.any((1, 2)))

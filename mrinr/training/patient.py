@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -19,13 +20,15 @@ from mrinr.intensity import foreground_mask
 from mrinr.registration import align
 from mrinr.synthesis.find_brain import find_brain
 from mrinr.synthesis.head import BRAIN_MODEL
+from mrinr.synthesis.levels import known
 from mrinr.synthesis.prediction import BRIGHTEST
 from mrinr.synthesis.space import onto, working_grid
 from mrinr.training.folders import Subject
 from mrinr.training.simulated import FEWEST_BRAIN
 from mrinr.volume import Stack, Volume, check_image, read
 
-SUBJECTS_FOR_RATIOS = 24
+SUBJECTS_FOR_LEVELS = 24
+SPREAD = 0.1  # of log medians around their mean
 BARE_BRAIN = (0.7, 2.1)  # a stripped scan is lit in at most this part of its voxels, and litres: no head is
 
 
@@ -113,16 +116,13 @@ def _finder() -> torch.nn.Module:
     return bundles.find(BRAIN_MODEL).network()
 
 
-def ratios(
-    subjects: Sequence[Subject], inputs: Sequence[str], targets: Sequence[str], seed: int
-) -> dict[str, dict[str, float]]:
-    """By target and input: the target's median in the brain over the input's, geometric mean over subjects.
+def levels(subjects: Sequence[Subject], names: Sequence[str], seed: int) -> dict[str, Any]:
+    """What `mrinr.synthesis.levels` knows of `names`, from the subjects' own medians.
 
     Log medians are taken as a subject's gain plus a sequence's level (least squares), so subjects may lack
-    some of the sequences. Raises InputError when no subject can be read.
+    some of the sequences; all levels are taken to vary alike. Raises InputError when no subject can be read.
     """
-    names = sorted({*inputs, *targets})
-    order = np.random.default_rng([seed, 2]).permutation(len(subjects))[:SUBJECTS_FOR_RATIOS]
+    order = np.random.default_rng([seed, 2]).permutation(len(subjects))[:SUBJECTS_FOR_LEVELS]
     usable: list[dict[str, float]] = []
     for n in order:
         try:
@@ -138,6 +138,5 @@ def ratios(
             row[n] = row[len(usable) + names.index(name)] = 1
             rows.append(row)
             logs.append(np.log(unit))
-    levels = np.linalg.lstsq(np.array(rows), np.array(logs), rcond=None)[0][len(usable) :]
-    level = dict(zip(names, levels.tolist(), strict=True))
-    return {t: {n: round(float(np.exp(level[t] - level[n])), 4) for n in inputs} for t in targets}
+    mean = np.linalg.lstsq(np.array(rows), np.array(logs), rcond=None)[0][len(usable) :]
+    return known(names, mean, SPREAD**2 * np.eye(len(names)))

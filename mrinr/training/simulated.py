@@ -23,6 +23,7 @@ from mrinr.simulation.sequences import SEQUENCES, jittered
 from mrinr.simulation.signal import Sequence as MRSequence
 from mrinr.simulation.signal import signal
 from mrinr.simulation.tissue import TEXTURE_STEP, Scan, draw_scan
+from mrinr.synthesis.levels import learned
 from mrinr.synthesis.multimodal import moved_by
 from mrinr.synthesis.place import places
 from mrinr.synthesis.prediction import BRIGHTEST
@@ -34,7 +35,7 @@ MEANT = {
     "T1": (("T1", 0.55), ("MPRAGE", 0.25), ("T1FLAIR", 0.2)),
     "T1ce": (("T1", 0.7), ("MPRAGE", 0.3)),
 }
-MAPS_FOR_RATIOS = 6
+SCANS_FOR_LEVELS = 30  # of each head
 BLUR = 0.6  # voxels: the partial volume that a label map lacks
 POOR = 0.6  # share of slices from scans that are thick, blurred, misaligned or on another scale of grey
 MARGIN = 10  # pixels simulated around a window, so that motion brings in what is there
@@ -132,21 +133,21 @@ class Person:
     ) -> dict[str, Any]:
         """The fields of `Batch` for one slice: a window around a random place in the brain."""
         level = int(rng.choice(self.levels))
-        corner = [self._corner(axis, n, rng) for axis, n in enumerate(size)]
+        corner = [self.corner(axis, n, rng) for axis, n in enumerate(size)]
         outer = [np.arange(c - MARGIN, c + n + MARGIN) for c, n in zip(corner, size, strict=True)]
         rows, columns = (at[MARGIN:-MARGIN] for at in outer)
         scan = draw_scan((len(outer[0]), len(outer[1]), 1), rng)
         strip, poor = rng.random() < 0.5, rng.random() < POOR
         inner = np.s_[MARGIN:-MARGIN, MARGIN:-MARGIN]
-        kept = _window(self.stripped[:, :, level], *outer) if strip else None
+        kept = window(self.stripped[:, :, level], *outer) if strip else None
 
         seen, motion = {}, {}
         for n, name in enumerate(shown):
             sequence = played(name, rng)
             thickness = int(rng.integers(2, 6)) if poor and rng.random() < 0.6 else 1
-            image, mask = self._image(sequence, scan, self._fractions(level, outer, thickness), rng), kept
+            image, mask = self._image(sequence, scan, self.fractions(level, outer, thickness), rng), kept
             if poor:
-                image = _blurred_in_plane(image, rng)
+                image = blurred_in_plane(image, rng)
             moved = _draw_motion(rng) if n and poor else np.zeros(3, np.float32)
             if moved.any():
                 image = _moved(image, _inverse(moved))
@@ -155,7 +156,7 @@ class Person:
                 motion[name] = moved
             seen[name] = delivered(image[inner], None if mask is None else mask[inner], rng, poor)
 
-        sharp = self._fractions(level, outer, 1)
+        sharp = self.fractions(level, outer, 1)
         clean = {}
         for name in asked:
             image = self._image(SEQUENCES[name], scan, sharp, rng)
@@ -163,24 +164,24 @@ class Person:
         return {
             "seen": seen,
             "clean": clean,
-            "brain": _window(self.head.brain[:, :, level], rows, columns),
-            "lesions": _window(self.head.lesions[:, :, level], rows, columns),
+            "brain": window(self.head.brain[:, :, level], rows, columns),
+            "lesions": window(self.head.lesions[:, :, level], rows, columns),
             "place": places(rows, columns, self.low[:2], self.high[:2]),
             "motion": motion,
         }
 
-    def _corner(self, axis: int, size: int, rng: np.random.Generator) -> int:
+    def corner(self, axis: int, size: int, rng: np.random.Generator) -> int:
         """Where a window of `size` begins: within the brain's box where it is smaller, else around it."""
         slack = self.high[axis] - self.low[axis] + 1 - size
         return int(self.low[axis] + min(slack, 0) + rng.integers(abs(slack) + 1))
 
-    def _fractions(self, level: int, at: Sequence[np.ndarray], thickness: int) -> np.ndarray:
+    def fractions(self, level: int, at: Sequence[np.ndarray], thickness: int) -> np.ndarray:
         """(tissue, rows, columns): how much of a voxel of a slice of `thickness` mm is which tissue."""
         first = level - (thickness - 1) // 2
         found = np.zeros((len(ALL_TISSUES), len(at[0]), len(at[1])), np.float32)
         for k in range(first, first + thickness):
             if 0 <= k < self.head.tissue.shape[2]:
-                labels = _window(self.head.tissue[:, :, k], *at)
+                labels = window(self.head.tissue[:, :, k], *at)
                 for tissue in np.flatnonzero(np.bincount(labels.ravel(), minlength=len(ALL_TISSUES))):
                     found[tissue] += labels == tissue
         return _smooth(found) / thickness
@@ -188,7 +189,11 @@ class Person:
     def _image(
         self, sequence: MRSequence, scan: Scan, fractions: np.ndarray, rng: np.random.Generator
     ) -> np.ndarray:
-        """(rows, columns), the brain's median at 1; tissues mixed in signal."""
+        """(rows, columns), the brain's median at 1."""
+        return self.physical(sequence, scan, fractions) / self.median(sequence, scan, rng)
+
+    def physical(self, sequence: MRSequence, scan: Scan, fractions: np.ndarray) -> np.ndarray:
+        """(rows, columns), where the PD of water is 1; tissues mixed in signal."""
         present = [n for n in np.flatnonzero(fractions.any((1, 2))) if n]  # 0 is air
         shape = fractions.shape[1:]
         up, across = (_between_nodes(n) for n in shape)
@@ -196,7 +201,7 @@ class Person:
         for n in present:
             nodes = signal_of(sequence, scan, ALL_TISSUES[n], textured=True)
             image += (up @ nodes @ across.T) * fractions[n]
-        return image / self.median(sequence, scan, rng)
+        return image
 
     def median(self, sequence: MRSequence, scan: Scan, rng: np.random.Generator) -> float:
         """The median signal in the whole brain, from its composition; borders mix two tissues."""
@@ -208,20 +213,16 @@ class Person:
         return max(float(np.median(mixed)), 1e-4)
 
 
-def ratios(
-    maps: Sequence[Path], inputs: Sequence[str], targets: Sequence[str], seed: int
-) -> dict[str, dict[str, float]]:
-    """By target and input: the target's median in the brain over the input's, both at one gain."""
+def levels(maps: Sequence[Path], names: Sequence[str], seed: int) -> dict[str, Any]:
+    """What `mrinr.synthesis.levels` knows of `names`: medians in the brains of people at one gain."""
     rng = np.random.default_rng([seed, 1])
-    names = sorted({*inputs, *targets})
     logs = []
-    for path in list(maps)[:MAPS_FOR_RATIOS]:
-        person = Person(draw_head(read(path), rng), rng)
-        for _ in range(40):
+    for path in maps:
+        person = Person(draw_head(read(path), rng, lesions="any"), rng)
+        for _ in range(SCANS_FOR_LEVELS):
             scan = draw_scan((1, 1, 1), rng)
             logs.append([np.log(person.median(SEQUENCES[name], scan, rng)) for name in names])
-    mean = dict(zip(names, np.mean(logs, axis=0), strict=True))
-    return {t: {n: round(float(np.exp(mean[t] - mean[n])), 4) for n in inputs} for t in targets}
+    return learned(names, np.array(logs))
 
 
 def signal_of(sequence: MRSequence, scan: Scan, tissue: str, textured: bool) -> Any:
@@ -240,7 +241,7 @@ def played(name: str, rng: np.random.Generator) -> MRSequence:
     return jittered(replace(sequence, agent=SEQUENCES[name].agent), rng)
 
 
-def _window(plane: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+def window(plane: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """`plane` at rows x columns; zero outside."""
     out = np.zeros((len(rows), len(columns)), plane.dtype)
     i, j = ((at >= 0) & (at < n) for at, n in zip((rows, columns), plane.shape, strict=True))
@@ -267,7 +268,7 @@ def _between_nodes(count: int) -> np.ndarray:
     return (1 - np.abs(place[:, None] - np.arange(2 + count // TEXTURE_STEP))).clip(0).astype(np.float32)
 
 
-def _blurred_in_plane(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def blurred_in_plane(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Larger pixels, or slices that were cut in another plane and resampled, in every third image."""
     if rng.random() > 0.35:
         return image

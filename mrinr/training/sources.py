@@ -91,16 +91,16 @@ class Source:
             streams.append(RealSlices(self.subjects, wanted, seed=seed, **real))
         return streams[0] if len(streams) == 1 else InTurn(streams)
 
-    def ratios(self, inputs: Sequence[str], targets: Sequence[str], seed: int) -> dict[str, dict[str, float]]:
-        """By target and input: the target's median in the brain over the input's.
+    def levels(self, names: Sequence[str], seed: int) -> dict[str, Any]:
+        """How bright the sequences are beside each other, see `mrinr.synthesis.levels`.
 
         From the simulator where there are label maps: it has one gain for all. Else from the scans.
         """
         if self.maps:
-            return simulated.ratios(self.maps, inputs, targets, seed)
+            return simulated.levels(self.maps, names, seed)
         from mrinr.training import patient
 
-        return patient.ratios(self.subjects, inputs, targets, seed)
+        return patient.levels(self.subjects, names, seed)
 
     def split(self, held_out: Sequence[str]) -> tuple[Source, Source]:
         """Those to train on and those held out: the named ones, else the last sixth of maps and of people."""

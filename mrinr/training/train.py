@@ -15,7 +15,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from mrinr import bundles
-from mrinr.bundles import LOOKERS, Bundle
+from mrinr.bundles import LOOKERS, TIMED, Bundle
 from mrinr.context import Context
 from mrinr.engine.device import choose, set_threads
 from mrinr.errors import InputError
@@ -39,6 +39,7 @@ SYNTHESIS = (
 INTENDED = {
     "brain": "Research: finds the brain in a head of any sequence, skull on or off, to set scales and masks.",
     "recogniser": "Research: tells sequences, flipped axes and what is no MR head, to warn of wrong inputs.",
+    "crl": "Research: shows a head as spin echoes of any TR, TE and TI would. All of it is synthetic.",
 }
 
 
@@ -87,7 +88,9 @@ def train(
         sources = replace(sources, licence=licence)
     training, apart = sources.split(held_out)
     judged = _drawn(
-        KINDS[kind].batches(apart, replace(wanted, least=1), seed + 1, **{**data_arguments, "batch": 1}),
+        KINDS[kind].batches(
+            apart, replace(wanted, least=1), seed + 1, **{**data_arguments, **KINDS[kind].judged, "batch": 1}
+        ),
         JUDGED,
         context,
     )
@@ -112,6 +115,10 @@ def names_of(
     kind: str, inputs: Sequence[str] | None, targets: Sequence[str] | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What a model of `kind` takes and makes. Raises InputError for unknown or impossible names."""
+    if kind in TIMED:
+        if inputs or targets:
+            raise InputError(f"A {kind} model takes and makes any sequence; leave --inputs and --target out.")
+        return ("any",), ("any",)
     shown = tuple(inputs or INPUTS)
     asked = tuple(targets or LOOKERS.get(kind, INPUTS))
     known = (*INPUTS, *LOOKERS.get(kind, ()))
@@ -160,9 +167,11 @@ def describe(
         if hasattr(recipe, "statistics"):
             facts["statistics"] = recipe.statistics(judged)
         return facts
+    if kind in TIMED:
+        return facts | recipe.facts(judged)
     if "T1ce" in targets:
         facts["limits"] = [ENHANCEMENT, *facts["limits"]]
-    facts["normalisation"]["ratios"] = source.ratios(inputs, targets, seed)
+    facts["normalisation"]["levels"] = source.levels(sorted({*inputs, *targets}), seed)
     facts["metrics"], facts["calibration"] = judge(recipe, recipe.networks["generator"], judged)
     facts["metrics_of"] = (
         "Brain PSNR in dB (range: the truth's 99.9th percentile in the slice's brain; median over slices of "
