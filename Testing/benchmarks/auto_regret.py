@@ -151,18 +151,24 @@ def moved(case: Case) -> Case:
 
 
 def real(data: Path, patient: str, pairs) -> Case:
-    stacks, truths = [], {}
+    scans = {c: read(data / patient / f"{c}.nii.gz") for c, _ in pairs}
+    low = middle_of(next(iter(scans.values())))
+    truths = {c: crop(scan, low) for c, scan in scans.items()}
+    stacks = []
     for n, (contrast, axis) in enumerate(pairs):
-        truth = truths[contrast] = middle_of(read(data / patient / f"{contrast}.nii.gz"))
-        thick = degrade(truth, axis, 4.0, noise=0.01, seed=n)
+        thick = degrade(truths[contrast], axis, 4.0, noise=0.01, seed=n)
         stacks.append(Stack(replace(thick, name=f"{contrast} axis {axis}"), contrast, axis))
     first = next(iter(truths.values())).voxels
     return Case(stacks, truths, first > 0.02 * first.max())
 
 
-def middle_of(volume: Volume) -> Volume:
+def middle_of(volume: Volume) -> np.ndarray:
+    """First voxel of the middle of the head."""
     inside = np.argwhere(volume.voxels > 0.02 * volume.voxels.max())
-    low = (inside.min(0) + inside.max(0) + 1 - SIZE) // 2
+    return (inside.min(0) + inside.max(0) + 1 - SIZE) // 2
+
+
+def crop(volume: Volume, low: np.ndarray) -> Volume:
     box = tuple(slice(a, a + SIZE) for a in low)
     grid = volume.grid.crop(tuple(int(n) for n in low), tuple(int(n) for n in low + SIZE))
     return Volume(np.maximum(volume.voxels[box], 0), grid.affine, volume.name)

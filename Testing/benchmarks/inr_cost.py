@@ -49,7 +49,7 @@ def main() -> None:
     means: dict[str, list[float]] = {m: [] for m in METHODS}
     shares = []
     for patient, pairs, offset in CROPS:
-        truths = {c: crop(read(args.data / patient / f"{c}.nii.gz"), offset) for c, _ in pairs}
+        truths = crops({c: read(args.data / patient / f"{c}.nii.gz") for c, _ in pairs}, offset)
         stacks = [
             Stack(degrade(truths[c], axis, 4.0, noise=0.01, seed=n), c, axis)
             for n, (c, axis) in enumerate(pairs)
@@ -81,13 +81,14 @@ def main() -> None:
     (args.out / "inr_cost.md").write_text("\n".join([header, summary, "", *lines, ""]))
 
 
-def crop(volume: Volume, offset: tuple[int, int, int]) -> Volume:
-    """The middle of the head, moved by `offset` voxels."""
-    inside = np.argwhere(volume.voxels > 0.02 * volume.voxels.max())
+def crops(scans: dict[str, Volume], offset: tuple[int, int, int]) -> dict[str, Volume]:
+    """The middle of the head that the first scan shows, moved by `offset` voxels, of all scans."""
+    first = next(iter(scans.values()))
+    inside = np.argwhere(first.voxels > 0.02 * first.voxels.max())
     low = (inside.min(0) + inside.max(0) + 1 - SHAPE) // 2 + np.array(offset)
     box = tuple(slice(a, a + n) for a, n in zip(low, SHAPE, strict=True))
-    grid = volume.grid.crop(tuple(int(n) for n in low), tuple(int(n) for n in low + SHAPE))
-    return Volume(np.maximum(volume.voxels[box], 0), grid.affine, volume.name)
+    grid = first.grid.crop(tuple(int(n) for n in low), tuple(int(n) for n in low + SHAPE))
+    return {c: Volume(np.maximum(v.voxels[box], 0), grid.affine, v.name) for c, v in scans.items()}
 
 
 def solve(stacks: list[Stack], truths: dict[str, Volume], method: str, **settings):
