@@ -14,7 +14,7 @@ from mrinr.commands.synthesize import sequence
 from mrinr.errors import InputError
 
 HELP = "train a model"
-KINDS = ("multimodal", "local-inr", "pix2pix", "brain", "recogniser")
+KINDS = ("multimodal", "local-inr", "pix2pix", "brain", "recogniser", "crl")
 EXTRA = ("monai", "accelerate")  # what the extra "train" installs
 
 
@@ -30,7 +30,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="folders of label maps to simulate from, or of scans (BraTS, ISLES, IXI or a folder a subject)",
     )
     add("--out", type=Path, required=True, metavar="BUNDLE", help="the new model's folder")
-    add("--preset", choices=("compact", "paper"), default="compact", help="size (default: compact)")
+    add(
+        "--preset",
+        choices=("compact", "attention", "paper"),
+        default="compact",
+        help="size (default: compact); attention: of crl",
+    )
     add("--target", nargs="+", metavar="NAME", help="sequences to learn (default: the kind's)")
     add("--inputs", nargs="+", metavar="NAME", help="sequences to learn from (default: the kind's)")
     add("--steps", type=int, metavar="N", help="(default: the preset's)")

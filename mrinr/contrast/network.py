@@ -15,7 +15,8 @@ ends of a 90 % interval.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import nn
@@ -29,6 +30,7 @@ from mrinr.synthesis.prediction import Prediction
 VARIANTS = ("modulation", "attention")
 GROUP = 5  # channels of features that share one confidence, which is the last of them
 HEADS = 8
+JOINED = 64  # channels where detail joins context
 SHORTEST, LONGEST = (200.0, 20.0), (6000.0, 2500.0)  # T1, T2 in ms that an atom can have
 SHARPNESS = 4.0  # of the edges by which the encoder sees what lies above and below a tissue's signal
 LARGEST_GAIN = 2.0  # of a channel, as a logarithm
@@ -73,6 +75,7 @@ class ContrastRepresentation(nn.Module):
             self.decoder: nn.Module = Multiplied(self.times, features, hidden, layers)
         else:
             self.decoder = Mixture(self.times, features, hidden, layers, atoms)
+        self.apply(_start)
 
     def encode(self, image: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
         """Features (n, features, h, w) of images (n, 1, h, w) on the physical scale (see `scale.gain`).
@@ -93,7 +96,11 @@ class ContrastRepresentation(nn.Module):
 
     def decode(self, features: torch.Tensor, times: torch.Tensor) -> Prediction:
         """The image at `times` (n, 3) and its interval, on the physical scale; each voxel by itself."""
-        return self.decoder(features.float(), times)
+        return self.decoding(features)(times)
+
+    def decoding(self, features: torch.Tensor) -> Callable[[torch.Tensor], Prediction]:
+        """`decode` of the same features for several times, with what is common to them done once."""
+        return self.decoder(features.float() if features.dtype == torch.float16 else features)
 
 
 def split(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -165,28 +172,24 @@ class Encoder(nn.Module):
         self.times, self.stride, self.residual = times, stride, residual
         seen = 1 + len(times.names)
         cycle = (1, 2, 4, 8, 4, 2) if dilated else (1,)
-        self.start = nn.Conv2d(seen * stride**2, width, 3, padding=1)
+        self.start = nn.Conv2d(seen, width, stride + 2, stride, padding=1)
         self.blocks = nn.ModuleList(Block(width, cycle[n % len(cycle)]) for n in range(blocks))
-        led = nn.Linear(64, 2 * width * blocks)
-        self.lead = nn.Sequential(nn.Linear(times.width, 64), nn.ReLU(), led)
-        self.up = nn.Conv2d(width, features * stride**2, 1)
-        self.detail = nn.Conv2d(seen, 16, 3, padding=1)
-        self.join = nn.Conv2d(features + 16, features, 1)
-        self.last = nn.Conv2d(features, features, 1)
-        nn.init.zeros_(led.weight)
-        nn.init.zeros_(led.bias)
+        self.known = nn.Linear(times.width, 64)
+        self.lead = nn.Linear(64, 2 * width * blocks)
+        self.up = nn.ConvTranspose2d(width, JOINED, stride, stride)
+        self.detail = nn.Conv2d(seen, JOINED, 3, padding=1)
+        self.last = nn.Conv2d(JOINED, features, 1)
 
     def forward(self, image: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
         h, w = image.shape[-2:]
         image = functional.pad(image.float(), (0, -w % self.stride, 0, -h % self.stride))
         seen = self.seen(image, times).contiguous(memory_format=torch.channels_last)
-        x = functional.relu(self.start(functional.pixel_unshuffle(seen, self.stride)))
-        led = self.lead(self.times(times))[..., None, None].chunk(len(self.blocks), 1)
+        x = functional.relu(self.start(seen))
+        known = functional.relu(self.known(self.times(times)))
+        led = self.lead(known)[..., None, None].chunk(len(self.blocks), 1)
         for block, own in zip(self.blocks, led, strict=True):
             x = x + self.residual * block(x, own)
-        wide = functional.pixel_shuffle(self.up(x), self.stride)
-        both = functional.relu(torch.cat([wide, self.detail(seen)], 1))
-        return self.last(functional.relu(self.join(both)))[..., :h, :w]
+        return self.last(functional.relu(self.up(x) + self.detail(seen)))[..., :h, :w]
 
     def seen(self, image: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
         """The image, and where it is above or below what each tissue would give; in brain medians."""
@@ -240,17 +243,21 @@ class Interval(nn.Module):
     def __init__(self, times: Times, hidden: int, extra: int, width: int = 32) -> None:
         super().__init__()
         self.times = times
-        self.first = nn.Conv2d(hidden + extra, width, 1)
+        self.first = nn.Conv2d(hidden, width, 1)
+        self.extra = nn.Conv2d(extra, width, 1)
         self.lead = nn.Linear(times.width, 2 * width)
         self.last = nn.Conv2d(width, 2, 1)
-        nn.init.constant_(self.last.bias, -3.0)  # type: ignore[arg-type]
+
+    def known(self, hidden: torch.Tensor) -> torch.Tensor:
+        """The part that needs no times."""
+        return self.first(hidden.detach())
 
     def forward(
-        self, hidden: torch.Tensor, extra: Sequence[torch.Tensor], times: torch.Tensor
+        self, known: torch.Tensor, extra: Sequence[torch.Tensor], times: torch.Tensor
     ) -> list[torch.Tensor]:
         gain, offset = self.lead(self.times(times))[..., None, None].chunk(2, 1)
-        known = torch.cat([each.detach().to(hidden.dtype) for each in (hidden, *extra)], 1)
-        x = functional.relu(self.first(known) * torch.exp(torch.tanh(gain)) + offset)
+        seen = self.extra(torch.cat([each.detach() for each in extra], 1))
+        x = functional.relu(known * torch.exp(torch.tanh(gain)) + seen + offset)
         top = self.times.brightest(times)[..., None, None]
         return [top * end for end in functional.softplus(self.last(x).float()).split(1, 1)]
 
@@ -288,10 +295,11 @@ class Mixture(nn.Module):
         *shares, density = self.shares(hidden).float().tensor_split((-1,), 1)
         return hidden, functional.softplus(density) * shares[0].softmax(1)
 
-    def forward(self, features: torch.Tensor, times: torch.Tensor) -> Prediction:
-        return self.played(*self.mixture(features), times)
+    def forward(self, features: torch.Tensor) -> Callable[[torch.Tensor], Prediction]:
+        hidden, amounts = self.mixture(features)
+        return partial(self.played, self.interval.known(hidden), amounts)
 
-    def played(self, hidden: torch.Tensor, amounts: torch.Tensor, times: torch.Tensor) -> Prediction:
+    def played(self, known: torch.Tensor, amounts: torch.Tensor, times: torch.Tensor) -> Prediction:
         """The image of atoms in `amounts` under `times`."""
         gains = attained(times, *self.atoms())
         # A sum over atoms for each image; the second moment says how much its atoms disagree.
@@ -300,7 +308,7 @@ class Mixture(nn.Module):
         density = amounts.sum(1, keepdim=True)
         spread = (square * density - image**2).clamp_min(1e-8).sqrt()
         top = self.times.brightest(times)[..., None, None]
-        return Prediction(image, *self.interval(hidden, [image / top, spread / top], times))
+        return Prediction(image, *self.interval(known, [image / top, spread / top], times))
 
 
 class Multiplied(nn.Module):
@@ -317,13 +325,16 @@ class Multiplied(nn.Module):
         self.image = nn.Conv2d(hidden, 1, 1)
         self.interval = Interval(times, hidden, 1)
 
-    def forward(self, features: torch.Tensor, times: torch.Tensor) -> Prediction:
+    def forward(self, features: torch.Tensor) -> Callable[[torch.Tensor], Prediction]:
+        return partial(self.modulated, features)
+
+    def modulated(self, features: torch.Tensor, times: torch.Tensor) -> Prediction:
         gain, offset = self.embed(self.times(times))[..., None, None].chunk(2, 1)
         hidden = self.hidden(features * torch.exp(LARGEST_GAIN * torch.tanh(gain)) + offset)
         top = self.times.brightest(times)[..., None, None]
         # Without a kink at 0: a ReLU that is dead at the start never learns.
         image = functional.softplus(self.image(hidden).float(), beta=8)
-        return Prediction(top * image, *self.interval(hidden, [image], times))
+        return Prediction(top * image, *self.interval(self.interval.known(hidden), [image], times))
 
 
 def mlp(features: int, hidden: int, layers: int) -> nn.Sequential:
@@ -331,3 +342,17 @@ def mlp(features: int, hidden: int, layers: int) -> nn.Sequential:
     widths = [features, *[hidden] * layers]
     pairs = zip(widths[:-1], widths[1:], strict=True)
     return nn.Sequential(*(part for a, b in pairs for part in (nn.Conv2d(a, b, 1), nn.ReLU())))
+
+
+def _start(part: nn.Module) -> None:
+    """Weights that keep the variance from layer to layer (He 2015): without norm layers nothing else does."""
+    if isinstance(part, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+        transposed = isinstance(part, nn.ConvTranspose2d)
+        nn.init.kaiming_normal_(part.weight, mode="fan_out" if transposed else "fan_in", nonlinearity="relu")
+        if part.bias is not None:
+            nn.init.zeros_(part.bias)
+    elif isinstance(part, Interval):
+        part.last.weight.data *= 0.1
+        nn.init.constant_(part.last.bias, -3.0)  # type: ignore[arg-type]
+    elif isinstance(part, Encoder):
+        part.lead.weight.data *= 0.1

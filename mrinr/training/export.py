@@ -11,14 +11,13 @@ import torch
 from torch import nn
 
 from mrinr.synthesis.calibration import calibrate
-from mrinr.training.batch import Batch
 from mrinr.training.recipe import Recipe
 
 KEPT = 2000  # voxels of the brain drawn from a slice
 
 
 def judge(
-    recipe: Recipe, network: nn.Module, held_out: Sequence[Batch]
+    recipe: Recipe | Any, network: nn.Module, held_out: Sequence[Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Metrics with floors, and the interval's calibration, both by target, on people never trained on.
 

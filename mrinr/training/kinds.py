@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
 from torch.utils.data import IterableDataset
 
-from mrinr.bundles import ARCHITECTURES, LOOKERS
+from mrinr.bundles import ARCHITECTURES, LOOKERS, TIMED
 from mrinr.errors import InputError
 from mrinr.synthesis import local_inr, pix2pix
+from mrinr.training.contrast_slices import JUDGED, Asked
 from mrinr.training.recipe import Recipe
 from mrinr.training.simulated import Wanted
 from mrinr.training.sources import Source
@@ -26,6 +27,7 @@ class Kind:
     wanted : (inputs, targets) to what a batch shows
     steps : where nobody says how many
     stream : "module:class" in mrinr.training of what it is fed with from label maps; None for slices
+    judged : further arguments of the data on which it is judged
     """
 
     recipe: str
@@ -33,6 +35,7 @@ class Kind:
     wanted: Callable[[tuple[str, ...], tuple[str, ...]], Wanted]
     steps: int = 20_000
     stream: str | None = None
+    judged: Mapping[str, Any] = field(default_factory=dict)
 
     def of(self, preset: str) -> tuple[dict[str, Any], dict[str, Any]]:
         if preset not in self.presets:
@@ -94,6 +97,30 @@ KINDS = {
         1_000,
         "looks:SimulatedLooks",
     ),
+    "crl": Kind(
+        "contrast:ContrastRecipe",
+        {
+            "compact": ({"variant": "modulation"}, {"size": (96, 96), "batch": 4}),
+            "attention": ({"variant": "attention"}, {"size": (96, 96), "batch": 4}),
+            "paper": (
+                {
+                    "variant": "attention",
+                    "width": 256,
+                    "blocks": 32,
+                    "stride": 1,
+                    "residual": 0.1,
+                    "dilated": False,
+                    "hidden": 256,
+                    "layers": 5,
+                },
+                {"size": (192, 192), "batch": 4},
+            ),
+        },
+        _all,
+        20_000,
+        "contrast_slices:SimulatedContrasts",
+        {"asked": Asked(sources=1, named=JUDGED)},
+    ),
 }
 
 
@@ -103,7 +130,7 @@ def build(
     """A new recipe with its network, the network's arguments, and the arguments of the data."""
     network_arguments, data_arguments = KINDS[kind].of(preset)
     arguments = dict(network_arguments)
-    if kind not in LOOKERS:
+    if kind not in (*LOOKERS, *TIMED):
         arguments |= {"inputs": list(inputs), "targets": list(targets)}
     module, _, name = ARCHITECTURES[kind].partition(":")
     network = getattr(import_module(module), name)(**arguments)

@@ -29,7 +29,7 @@ from mrinr.training.simulated import (
     _draw_motion,
     _inverse,
     _moved,
-    _window,
+    window,
 )
 
 KEPT = 16  # subjects that stay in memory, about 40 MB each; the others are read again when their turn comes
@@ -166,13 +166,13 @@ def draw_slice(
     outer = [np.arange(c - MARGIN, c + n + MARGIN) for c, n in zip(corner, size, strict=True)]
     rows, columns = (at[MARGIN:-MARGIN] for at in outer)
     inner = np.s_[MARGIN:-MARGIN, MARGIN:-MARGIN]
-    brain = _window(brain, *outer)
+    brain = window(brain, *outer)
     strip = not patient.bare and rng.random() < STRIP
     kept = imperfect_strip(brain, rng) if strip else np.ones(brain.shape, bool)
 
     seen, motion = {}, {}
     for n, name in enumerate(shown):
-        image, inside, mask = _window(images[name], *outer), brain, kept
+        image, inside, mask = window(images[name], *outer), brain, kept
         if n:
             motion[name] = _draw_motion(rng)
         if n and motion[name].any():
@@ -182,9 +182,9 @@ def draw_slice(
         seen[name] = (_scanned(image, inside, chance) * mask)[inner].clip(0, BRIGHTEST)
     return {
         "seen": seen,
-        "clean": {name: (_window(images[name], *outer) * kept)[inner] for name in asked},
+        "clean": {name: (window(images[name], *outer) * kept)[inner] for name in asked},
         "brain": brain[inner],
-        "lesions": _window(lesions, rows, columns),
+        "lesions": window(lesions, rows, columns),
         "place": places(rows, columns, low, high),
         "motion": motion,
     }
