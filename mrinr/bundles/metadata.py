@@ -180,7 +180,7 @@ def _check_box(ours: dict[str, Any], where: str) -> None:
     """What times a contrast model was trained on, and what its uncertainty is computed from."""
     box = ours.get("box")
     for name in ("TR", "TE", "TI"):
-        ends = box.get(name) if isinstance(box, dict) else None
+        ends: Any = box.get(name) if isinstance(box, dict) else None
         if not (_is(ends, SIZES) and len(ends) == 2 and ends[0] < ends[1]):
             raise InputError(f"{where} does not say for which {name} it was trained; copy the model again.")
     if "any" in ours["calibration"] and not _is_calibration(ours["calibration"]["any"]):

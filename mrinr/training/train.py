@@ -168,7 +168,7 @@ def describe(
             facts["statistics"] = recipe.statistics(judged)
         return facts
     if kind in TIMED:
-        return facts | recipe.facts(judged)
+        return {**facts, **recipe.facts(judged), "limits": [*recipe.limits, *facts["limits"]]}
     if "T1ce" in targets:
         facts["limits"] = [ENHANCEMENT, *facts["limits"]]
     facts["normalisation"]["levels"] = source.levels(sorted({*inputs, *targets}), seed)
