@@ -24,14 +24,15 @@ from mrinr.training.recipe import mean_absolute, pinball
 OUTSIDE = 0.15  # weight of what is not brain
 DISEASE = 3.0  # added to the weight of lesions
 SHARED = 0.1  # weight of the structural consistency, as in the paper
-SQUARED = 4.0  # weight of the squared error: the mean, not the median, scores best in PSNR
+SQUARED = 6.0  # weight of the squared error: the mean, not the median, scores best in PSNR
+FAINT, FAINTNESS = 0.05, 0.03  # weight of the relative error, and the signal below which it becomes absolute
 WARM_UP = 0.02  # of the training
 INTERVALS = 1  # targets a step whose interval is learned
 EPSILON = 1e-6
 
 
 class ContrastRecipe:
-    """L1 and squared errors of every target from every source and from all together, and consistency."""
+    """L1, squared and relative errors of every target from each source and from several; consistency."""
 
     def __init__(self, network: ContrastRepresentation, rate: float = 2e-3) -> None:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -99,7 +100,7 @@ def terms(model: ContrastRepresentation, batch: Contrasts) -> dict[str, torch.Te
 
     weight = OUTSIDE + (1 - OUTSIDE) * batch.brain + DISEASE * batch.lesions
     weight = weight.repeat(len(names) + 1, 1, 1, 1)
-    losses = dict.fromkeys(("image", "interval"), batch.brain.new_zeros(()))
+    losses = dict.fromkeys(("image", "faint", "interval"), batch.brain.new_zeros(()))
     interval = set(random.sample(list(batch.clean), min(INTERVALS, len(batch.clean))))
     for target, clean in batch.clean.items():
         asked = batch.times[target]
@@ -108,7 +109,11 @@ def terms(model: ContrastRepresentation, batch: Contrasts) -> dict[str, torch.Te
         found = Prediction(*(x.float() / top for x in decoded(asked.repeat(len(names) + 1, 1))))
         error = mean_absolute(found.mean, truth, weight)
         squared = ((found.mean - truth) ** 2 * weight).sum() / weight.sum()
+        # Where one tissue is bright the others must decay as they should, too.
+        least = FAINTNESS / top
+        relative = mean_absolute((found.mean + least).log(), (truth + least).log(), weight)
         losses["image"] = losses["image"] + (error + SQUARED * squared) / len(batch.clean)
+        losses["faint"] = losses["faint"] + FAINT * relative / len(batch.clean)
         if target in interval:
             losses["interval"] = losses["interval"] + pinball(found, truth, weight) / len(interval)
     if len(names) > 1:

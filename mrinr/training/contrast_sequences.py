@@ -18,7 +18,7 @@ NAMED = ("CRL1", "CRL2", "CRL3", "CRL5", "CRL7", "CRL8", "CRL9",
          "T1", "T2", "FLAIR", "PD", "T1FLAIR", "STIR")  # fmt: skip
 OFTEN = 0.35  # share of draws around the named ones
 INVERTED = 0.45  # share of the others
-FAINTEST = 0.05  # median in the brain of a source, PD 1: below it a scan shows noise
+FAINTEST = 0.02  # median in the brain of a source, PD 1: below it a scan shows noise
 DARKEST = 0.03  # brightest tissue of a target
 
 

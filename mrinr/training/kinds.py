@@ -100,8 +100,8 @@ KINDS = {
     "crl": Kind(
         "contrast:ContrastRecipe",
         {
-            "compact": ({"variant": "modulation"}, {"size": (96, 96), "batch": 4}),
-            "attention": ({"variant": "attention"}, {"size": (96, 96), "batch": 4}),
+            "compact": ({"variant": "modulation", "width": 64}, {"size": (96, 96), "batch": 2}),
+            "attention": ({"variant": "attention", "width": 64}, {"size": (96, 96), "batch": 2}),
             "paper": (
                 {
                     "variant": "attention",
