@@ -496,9 +496,7 @@ def test_a_model_is_trained_on_a_folder_of_scans(tmp_path, scans):
     assert done.returncode == 0, done.stderr
     facts = bundles.find(out).facts
     assert facts["training"]["data"] == "1 real subject with T1, T2, FLAIR (anna)"
-    assert facts["normalisation"]["ratios"] == {
-        "FLAIR": pytest.approx({"T1": 120 / 300, "T2": 120 / 50}, rel=0.01)
-    }
+    assert expected(facts["normalisation"]["levels"], "FLAIR", {"T1": 300.0}) == pytest.approx(120, rel=0.01)
     assert facts["limits"][0].startswith("Trained on the real people named")
     done = shell.run("train", "multimodal", "--data", scans, "--steps", 2, "--out", tmp_path / "other")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)

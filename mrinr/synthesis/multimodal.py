@@ -4,13 +4,14 @@ An encoder for each sequence maps its slice into one latent space, a shared spat
 latents onto the first one present, their voxel-wise maximum is decoded. Deviations from the paper:
 
 - a decoder for each target on shared encoders (the paper has one target),
-- the spatial transformer aligns to the first *present* input and is rigid (the paper's is affine and
-  aligns to input 1, which may be missing),
+- the spatial transformer aligns to the first *present* input, is rigid and matches blocks (the paper's is
+  affine, regresses, and aligns to input 1, which may be missing),
 - the encoder's last convolution has an activation, and decoders predict the ends of a 90 % interval too.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -22,9 +23,9 @@ from mrinr.synthesis.prediction import Prediction
 
 SLOPE = 0.3  # of LeakyReLU, as in the paper
 LEAST_PIXELS = 4  # two poolings
-LARGEST_TURN = 0.3  # radians
-LARGEST_SHIFT = 12.0  # pixels
-SEEN = 96  # pixels in the middle of a slice that the spatial transformer looks at
+# The spatial transformer looks at the middle SEEN x SEEN pixels of a slice, averaged over COARSE x COARSE,
+# and shifts each of BLOCKS x BLOCKS blocks by up to REACH coarse pixels.
+SEEN, COARSE, REACH, BLOCKS = 96, 2, 4, 4
 
 
 class Multimodal(nn.Module):
@@ -83,7 +84,8 @@ class Multimodal(nn.Module):
         moved, motions = {}, {}
         for name, latent in latents.items():
             if name != reference:
-                motions[name] = self.transformer(latents[reference], latent)
+                with torch.no_grad():  # it learns by practice, see `mrinr.training.multimodal`
+                    motions[name] = self.transformer(latents[reference], latent)
                 latent = moved_by(latent, motions[name])
             moved[name] = latent
         return moved, motions
@@ -157,29 +159,54 @@ class Decoder(nn.Module):
 
 
 class SpatialTransformer(nn.Module):
-    """The rigid motion between two latents (Jaderberg 2015), the identity at the start."""
+    """The rigid motion between two latents, by matching blocks of learned features.
 
-    def __init__(self, latent: int, width: int = 32) -> None:
+    The paper's transformer (Jaderberg 2015) regresses the motion from both images and starts at the identity;
+    matching needs far fewer examples, since it moves nothing where all shifts fit alike.
+    """
+
+    def __init__(self, latent: int, width: int = 16) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            nn.Conv2d(2 * latent, width, 5, stride=2, padding=2),
-            nn.LeakyReLU(SLOPE),
-            nn.Conv2d(width, width, 5, stride=2, padding=2),
+            nn.Conv2d(latent, width, 3, padding=1),
             nn.LeakyReLU(SLOPE),
             nn.Conv2d(width, width, 3, padding=1),
-            nn.LeakyReLU(SLOPE),
-            nn.AdaptiveAvgPool2d((5, 6)),
-            nn.Flatten(),
-            nn.Linear(30 * width, 64),
-            nn.LeakyReLU(SLOPE),
         )
-        self.motion = nn.Linear(64, 3)
+        self.sharpness = nn.Parameter(torch.tensor(math.log(10.0)))
 
     def forward(self, fixed: torch.Tensor, moving: torch.Tensor) -> torch.Tensor:
-        """Latents (n, latent, h, w) to motions (n, 3), see `Multimodal.align`."""
-        both = functional.avg_pool2d(_middle(torch.cat([fixed, moving], 1)), 2)
-        motion = torch.tanh(self.motion(self.features(both)))
-        return motion * motion.new_tensor([LARGEST_TURN, LARGEST_SHIFT, LARGEST_SHIFT])
+        """Latents (n, latent, h, w) to motions (n, 3), see `Multimodal.align`.
+
+        Least squares over the blocks' shifts, the surest count most.
+        """
+        shifts, sure = self._shifts(self._look(fixed), self._look(moving))
+        middles = (torch.arange(BLOCKS, device=sure.device) + 0.5 - BLOCKS / 2) * (SEEN / BLOCKS)
+        down, right = torch.meshgrid(middles, middles, indexing="ij")
+        one, zero = torch.ones_like(down), torch.zeros_like(down)
+        # a small turn by a and a shift take (down, right) to (down + a right, right - a down), shifted
+        rows = torch.stack([torch.stack([right, one, zero], -1), torch.stack([-down, zero, one], -1)], -2)
+        matrix = torch.einsum("nij,ijak,ijal->nkl", sure, rows, rows)
+        vector = torch.einsum("nij,ijak,nija->nk", sure, rows, shifts)
+        return torch.linalg.solve(matrix + torch.diag(matrix.new_tensor([1.0, 1e-3, 1e-3])), vector)
+
+    def _look(self, latent: torch.Tensor) -> torch.Tensor:
+        """Features of the middle of the slice on coarse pixels, mean 0 and mean square 1."""
+        x = self.features(functional.avg_pool2d(_middle(latent), COARSE)).float()
+        x = x - x.mean((2, 3), keepdim=True)
+        return x / (x.square().mean((1, 2, 3), keepdim=True).sqrt() + 1e-4)
+
+    def _shifts(self, fixed: torch.Tensor, moving: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """How each block of `fixed` lies in `moving`, (n, BLOCKS, BLOCKS, 2) pixels, and how sure that is."""
+        h, w = fixed.shape[-2:]
+        padded = functional.pad(moving, (REACH,) * 4)
+        tried = [(down, right) for down in range(2 * REACH + 1) for right in range(2 * REACH + 1)]
+        alike = torch.cat(
+            [(fixed * padded[:, :, d : d + h, r : r + w]).sum(1, keepdim=True) for d, r in tried], 1
+        )
+        alike = functional.adaptive_avg_pool2d(alike, BLOCKS)
+        chance = torch.softmax(self.sharpness.exp() * alike, 1)
+        shifts = (chance.new_tensor(tried) - REACH) * COARSE
+        return torch.einsum("nsij,sa->nija", chance, shifts), chance.square().sum(1)
 
 
 def _middle(image: torch.Tensor) -> torch.Tensor:
@@ -199,8 +226,6 @@ def _start(part: nn.Module) -> None:
             last.weight.data *= 0.1
             if last.bias is not None:
                 nn.init.constant_(last.bias, start)
-    elif isinstance(part, SpatialTransformer):
-        nn.init.zeros_(part.motion.weight)
 
 
 def _conv(before: int, after: int) -> nn.Sequential:
