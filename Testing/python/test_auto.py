@@ -30,6 +30,7 @@ QUICK = {  # the smallest run of each method that does everything once
     "vanilla": {"epochs": 1, "batch": 9000, "width": 16, "features": 16},
     "split-head": {"epochs": 1, "batch": 9000, "width": 16, "features": 16},
     "profile-inr": {"epochs": 1, "batch": 9000, "width": 16, "features": 16, "points": 2},
+    "best": {"networks": 1, "epochs": 1, "steps": 20},
 }
 
 

@@ -9,7 +9,7 @@ import torch
 from mrinr.context import Context
 from mrinr.errors import Cancelled, InputError
 from mrinr.geometry import Grid, profile_points
-from mrinr.superres import inr_fit, irem, multi_contrast, profile_inr
+from mrinr.superres import best, inr_fit, irem, multi_contrast, profile_inr
 from mrinr.superres.inr import FourierFeatures, SplitHead
 from mrinr.superres.inr_samples import Samples
 from mrinr.superres.problem import Problem, Solution, observe
@@ -159,10 +159,21 @@ def test_training_through_the_profile_undoes_thick_slices():
     assert error(through, 0) + error(through, 1) < 0.7 * (error(at_points, 0) + error(at_points, 1))
 
 
-def test_the_sampled_function_of_profile_inr_is_its_volume_on_its_own_grid():
-    solution = profile_inr.solve(problem_of(*pair("box"), profile="box"), Context(), **{**QUICK, "epochs": 2})
+@pytest.mark.parametrize(
+    ("solve", "settings"),
+    [
+        (profile_inr.solve, {**QUICK, "epochs": 2}),
+        (best.solve, {"networks": 2, "epochs": 1, "steps": 20}),
+    ],
+)
+def test_the_sampled_function_is_the_volume_on_its_own_grid(solve, settings):
+    solution = solve(problem_of(*pair("box"), profile="box"), Context(), **settings)
     again = solution.sample(target())
     assert torch.allclose(again["C0"], solution.volumes["C0"], atol=1e-5)
+
+
+def test_best_takes_what_predicts_hidden_slices_better_and_the_mean_of_both_where_they_are_close():
+    assert [best.share(1.0, error) for error in (0.9, 0.98, 1.0, 1.02, 1.1)] == [1.0, 0.5, 0.5, 0.5, 0.0]
 
 
 @pytest.mark.parametrize("profile", ["box", "gaussian"])

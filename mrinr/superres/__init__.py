@@ -17,7 +17,7 @@ METHODS = {
     "guided": "two-stage guided ridge regression and joint total variation (two planes needed)",
     "tv": "joint total variation through the slice profile",
     "profile-inr": "implicit neural representation trained through the slice profile",
-    "best": "guided and profile-inr combined; slow without a GPU",
+    "best": "four times profile-inr, and guided where it helps; slow without a GPU",
     "irem": "IREM as published (Wu 2021), one contrast",
     "single": "one implicit neural representation for each contrast (McGinnis 2023, baseline)",
     "vanilla": "one network with an output for each contrast (McGinnis 2023, ablation)",
