@@ -27,6 +27,7 @@ from mrinr.training.kinds import KINDS, build
 from mrinr.training.loop import Budget, fit, reached
 from mrinr.training.sources import Source, find_sources
 
+APART = 1_000_003  # between the seeds of two processes
 VALIDATION, JUDGED = 24, 240  # slices watched while training, and judged when it is done
 LIMITS = (
     "Knows heads only, at about 1 mm in plane, and axial slices one at a time.",
@@ -74,6 +75,8 @@ def train(
 
     Raises InputError for unknown names and for folders without usable data.
     """
+    from accelerate import PartialState
+
     context = context or Context()
     if kind not in KINDS:
         raise InputError(f"The kind '{kind}' is not known; use {', '.join(KINDS)}.")
@@ -95,8 +98,11 @@ def train(
         context,
     )
     work = work or out.with_name(f"{out.name}.checkpoint")
-    # A training that goes on draws other people than it began with.
-    stream = KINDS[kind].batches(training, wanted, seed + reached(work), **data_arguments)
+    chosen = choose(device)[0].type
+    processes = PartialState(cpu=chosen == "cpu")  # several where `accelerate launch` started them
+    # A training that goes on draws other people than it began with, and so does each process.
+    drawn_with = seed + reached(work) + APART * processes.process_index
+    stream = KINDS[kind].batches(training, wanted, drawn_with, **data_arguments)
     workers = max(1, min(4, (os.cpu_count() or 2) - 1))
     done = fit(
         recipe,
@@ -104,11 +110,14 @@ def train(
         judged[:VALIDATION],
         Budget(steps or KINDS[kind].steps, hours),
         work,
-        choose(device)[0].type,
+        chosen,
         context.stage(0.02, 0.97),
     )
-    facts = describe(kind, recipe, judged, training, shown, asked, seed, done)
-    return bundles.save(out, recipe.networks["generator"], kind, arguments, facts, card(out.name, facts))
+    if processes.is_main_process:
+        facts = describe(kind, recipe, judged, training, shown, asked, seed, done)
+        bundles.save(out, recipe.networks["generator"], kind, arguments, facts, card(out.name, facts))
+    processes.wait_for_everyone()
+    return bundles.find(out)
 
 
 def names_of(
