@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from slicer.i18n import tr as _
@@ -13,8 +14,9 @@ from MRINRLib import device, engine, install
 class DeviceLine:
     """Asks the worker, which also warms it up, and shows the answer in a label."""
 
-    def __init__(self, label: Any) -> None:
+    def __init__(self, label: Any, engineOf: Callable[[], engine.Engine] = engine.shared) -> None:
         self._label = label
+        self._engineOf = engineOf
         self._asked = ""
         self._job: Any = None
 
@@ -27,7 +29,7 @@ class DeviceLine:
             return
         self._asked = wanted
         self._label.text = _("Device: looking…")
-        self._job = engine.shared().submit(
+        self._job = self._engineOf().submit(
             device.TASK, {}, {"device": wanted}, self._onEvent, replaces=self._job
         )
 

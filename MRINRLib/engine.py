@@ -56,12 +56,12 @@ def workerThreads() -> int:
 class Engine:
     """Submits jobs to one worker and hands each job's events to its own handler, in order, in this thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, interval: int = INTERVAL) -> None:
         self._client = Client(python=workerPython(), threads=workerThreads(), search_path=workerPath())
         self._handlers: dict[Job, Callable[[Event], None]] = {}
         self._events: deque[Event] = deque()
         self._timer = qt.QTimer(slicer.app.moduleManager())  # which goes before Python does
-        self._timer.setInterval(INTERVAL)
+        self._timer.setInterval(interval)
         self._timer.connect("timeout()", self.poll)
 
     def submit(
@@ -109,21 +109,24 @@ class Engine:
         self.poll()
 
 
-_shared: Engine | None = None
+_shared: dict[str, Engine] = {}
 
 
-def shared() -> Engine:
-    """The engine of this Slicer: its worker is started by the first job and kept warm for the next."""
-    global _shared
-    if _shared is None:
-        _shared = Engine()
-        slicer.app.connect("aboutToQuit()", closeShared)
-    return _shared
+def shared(name: str = "", interval: int = INTERVAL) -> Engine:
+    """The engine of that name of this Slicer: its worker is started by its first job and kept warm.
+
+    name : of a worker of its own, for what may not wait for other jobs nor lose what it keeps when they are
+        cancelled
+    interval : ms between two looks at it
+    """
+    if name not in _shared:
+        if not _shared:
+            slicer.app.connect("aboutToQuit()", closeShared)
+        _shared[name] = Engine(interval)
+    return _shared[name]
 
 
 def closeShared() -> None:
-    """End the shared worker; the next job starts another."""
-    global _shared
-    if _shared is not None:
-        _shared.close()
-        _shared = None
+    """End the shared workers; the next job starts another."""
+    while _shared:
+        _shared.popitem()[1].close()

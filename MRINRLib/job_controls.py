@@ -12,10 +12,12 @@ class JobControls:
     """Drives applyButton (which is Cancel while a job runs), progressBar, progressLabel and messageLabel.
 
     sections : widgets that nobody may change while a job runs
+    verb : what the button says while none runs; default Apply
     """
 
-    def __init__(self, ui: Any, sections: Sequence[Any]) -> None:
+    def __init__(self, ui: Any, sections: Sequence[Any], verb: str = "") -> None:
         self._ui = ui
+        self._verb = verb or _("Apply")
         self._sections = sections
         self._cancelling = False
 
@@ -28,7 +30,7 @@ class JobControls:
         ui.progressLabel.visible = running
         ui.progressBar.value = 0
         ui.progressLabel.text = _("Starting…")
-        ui.applyButton.text = _("Cancel") if running else _("Apply")
+        ui.applyButton.text = _("Cancel") if running else self._verb
         if running:
             ui.applyButton.enabled = True
             ui.applyButton.toolTip = _("Stop; nothing will be changed.")

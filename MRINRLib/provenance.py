@@ -9,6 +9,7 @@ from typing import Any
 import mrinr
 
 PREFIX = "MRINR."
+TIMES = ("TR", "TE", "TI")  # in ms, of a measured volume
 SYNTHESIS = "synthesis"  # the kind of a volume that no scanner has acquired in any form
 
 
@@ -60,3 +61,21 @@ def isSynthetic(node: Any) -> bool:
 def isOurs(node: Any) -> bool:
     """Whether MRINR made this node."""
     return bool(node.GetAttribute(PREFIX + "kind"))
+
+
+def writeTimes(node: Any, times: Mapping[str, Any]) -> None:
+    """Keep on a measured volume the times (ms) that it was acquired with, those that are given."""
+    for name in TIMES:
+        if times.get(name) is not None:
+            node.SetAttribute(PREFIX + name, f"{times[name]:g}")
+
+
+def readTimes(node: Any) -> dict[str, float]:
+    """What `writeTimes` has kept."""
+    found = {}
+    for name in TIMES:
+        try:
+            found[name] = float(get(node, name))
+        except ValueError:
+            continue
+    return found

@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 
 from mrinr.engine import EngineError, Event
 from mrinr.errors import InputError
-from MRINRLib import engine, install, nodes, sample_task
+from MRINRLib import engine, install, nodes, provenance, sample_task
 
 CATEGORY = "MRINR"
 THICK_SLICES, THREE_SEQUENCES = "MRINRThickSlices", "MRINRThreeSequences"
@@ -73,6 +73,7 @@ def _node(volume: Any, name: str) -> Any:
         "vtkMRMLScalarVolumeNode", slicer.mrmlScene.GenerateUniqueName(name + NAME_SUFFIX)
     )
     nodes.updateNode(node, volume)
+    provenance.writeTimes(node, volume.meta)
     node.CreateDefaultDisplayNodes()
     high = float(np.percentile(volume.voxels, 99.8))
     node.GetDisplayNode().SetAutoWindowLevel(False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mrinr.context import Context
@@ -50,13 +51,18 @@ def _stacks(subject: Subject) -> dict[str, Volume]:
 
 
 def _isotropic(subject: Subject) -> dict[str, Volume]:
-    """T1, T2 and FLAIR of 1 mm, to make one of them from the others and compare."""
+    """T1, T2 and FLAIR of 1 mm with their times, to make one of them from the others and compare."""
     from mrinr.simulation import acquire, bounding_grid, slice_grid
+    from mrinr.simulation.sequences import SEQUENCES as PLAYED
 
     grid = slice_grid(bounding_grid(subject.brain), "axial", 1.0)
-    return {
+    made = {
         name: acquire(subject.volumes[name], grid, 1.0, noise=NOISE, scale=subject.scale(name), seed=seed)
         for seed, name in enumerate(SEQUENCES)
+    }
+    return {
+        name: replace(volume, meta={time: getattr(PLAYED[name], time) for time in ("TR", "TE", "TI")})
+        for name, volume in made.items()
     }
 
 

@@ -18,6 +18,7 @@ from typing import NoReturn
 import mrinr
 from mrinr.commands import (
     benchmark,
+    contrast,
     degrade,
     demo,
     evaluate,
@@ -36,6 +37,7 @@ from mrinr.errors import Cancelled, InputError
 COMMANDS = {
     "superres": superres,
     "synthesize": synthesize,
+    "contrast": contrast,
     "degrade": degrade,
     "evaluate": evaluate,
     "simulate": simulate,

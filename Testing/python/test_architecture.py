@@ -30,23 +30,32 @@ FOUNDATION = {
 # package: what it may import besides itself and the foundation
 ABOVE = {
     "mrinr.bundles": set(),
+    "mrinr.contrast": {
+        "mrinr.bundles", "mrinr.engine.cache", "mrinr.engine.device", "mrinr.simulation", "mrinr.synthesis",
+    },
     "mrinr.engine": set(),
     "mrinr.simulation": set(),
     "mrinr.superres": {"mrinr.engine.device"},
     "mrinr.synthesis": {"mrinr.bundles", "mrinr.engine.device"},
-    "mrinr.training": {"mrinr.bundles", "mrinr.engine.device", "mrinr.simulation", "mrinr.synthesis"},
+    "mrinr.training": {
+        "mrinr.bundles", "mrinr.contrast", "mrinr.engine.device", "mrinr.simulation", "mrinr.synthesis",
+    },
     "mrinr.report": {"mrinr.superres"},
     "mrinr.demo": {"mrinr.superres", "mrinr.simulation"},
     "mrinr.benchmark": {
-        "mrinr.bundles", "mrinr.superres", "mrinr.simulation", "mrinr.synthesis", "mrinr.training",
+        "mrinr.bundles", "mrinr.contrast", "mrinr.superres", "mrinr.simulation", "mrinr.synthesis",
+        "mrinr.training",
     },
     "mrinr.commands": {
-        "mrinr.benchmark", "mrinr.bundles", "mrinr.demo", "mrinr.engine", "mrinr.report", "mrinr.simulation",
-        "mrinr.superres", "mrinr.synthesis", "mrinr.training",
+        "mrinr.benchmark", "mrinr.bundles", "mrinr.contrast", "mrinr.demo", "mrinr.engine", "mrinr.report",
+        "mrinr.simulation", "mrinr.superres", "mrinr.synthesis", "mrinr.training",
     },
     "mrinr.cli": {"mrinr.commands", "mrinr.engine"},
     "mrinr.__main__": {"mrinr.cli"},
-    "MRINRLib": {"mrinr.bundles", "mrinr.engine", "mrinr.simulation", "mrinr.superres", "mrinr.synthesis"},
+    "MRINRLib": {
+        "mrinr.bundles", "mrinr.contrast", "mrinr.engine", "mrinr.simulation", "mrinr.superres",
+        "mrinr.synthesis",
+    },
 }  # fmt: skip
 # These know the methods; everything else in superres is a method or shared by methods and knows none of them.
 CONDUCTORS = {
@@ -184,7 +193,9 @@ def test_modules_know_the_library_and_the_library_knows_no_module():
 
 def test_the_backend_loads_where_nothing_but_numpy_is_installed():
     names = ["mrinr", "mrinr.volume", "mrinr.geometry", "mrinr.context", "mrinr.errors", "mrinr.contrasts",
-             "mrinr.formats", "mrinr.bundles", "mrinr.superres", "mrinr.superres.estimate", "mrinr.synthesis",
+             "mrinr.formats", "mrinr.bundles", "mrinr.contrast", "mrinr.contrast.parameters",
+             "mrinr.contrast.scale", "mrinr.contrast.search", "mrinr.superres", "mrinr.superres.estimate",
+             "mrinr.synthesis",
              "mrinr.engine", "mrinr.engine.client", "mrinr.engine.device", "mrinr.cli"]  # fmt: skip
     code = f"""
 import importlib
@@ -199,7 +210,8 @@ def test_synthesis_and_fine_tuning_load_where_only_torch_and_numpy_are_installed
     hidden = [name for name in MISSING if name != "torch"] + ["scipy", "PIL", "accelerate"]
     code = """
 import importlib
-for name in ("mrinr.synthesis.task", "mrinr.synthesis.pipeline", "mrinr.training.task"):
+for name in ("mrinr.synthesis.task", "mrinr.synthesis.pipeline", "mrinr.training.task",
+             "mrinr.contrast.task"):
     importlib.import_module(name)
 print("loaded")
 """

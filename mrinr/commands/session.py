@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -64,6 +64,20 @@ class Session:
         """Raise InputError now, not after an hour's work, when a volume could not be written to `path`."""
         check_ending(path)
         self.outputs.file(path)
+
+    def promise_result(self, out: Path, uncertainty: Path | None, inputs: Iterable[Path]) -> None:
+        """`promise_volume` for a result and its map, neither of which may replace the other or an input."""
+        outputs = [out] if uncertainty is None else [out, uncertainty]
+        for path in outputs:
+            self.promise_volume(path)
+        sidecars = [path_of(path).resolve() for path in outputs]
+        if len(set(sidecars)) < len(outputs):
+            raise InputError("--out and --uncertainty have the same name; name two files.")
+        for path in inputs:
+            if path_of(path).resolve() in sidecars:
+                raise InputError(
+                    f"The result would replace {path} or what lies beside it; name another file."
+                )
 
     def write(self, volume: Volume, path: Path, made: Mapping[str, Any]) -> None:
         """Write a volume and, beside it, the sidecar that says how it was made."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from mrinr import provenance
 from mrinr.commands.session import Session
 from mrinr.errors import InputError
-from mrinr.formats.sidecar import path_of
 from mrinr.synthesis import INPUTS, Synthesis, synthesize
 from mrinr.volume import Volume
 
@@ -25,10 +24,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=FILE",
         help=f"a scan and its sequence ({', '.join(INPUTS)}): NIfTI, NRRD or DICOM; once for each",
     )
-    add("--target", required=True, metavar="NAME", help="the sequence that is missing")
     add("--out", type=Path, required=True, metavar="FILE")
-    add("--model", default="auto", metavar="NAME|FOLDER", help="see 'mrinr models' (default: auto)")
     add("--uncertainty", type=Path, metavar="FILE", help="write the half-width of the 90 %% interval")
+    options(parser)
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Those that mean the same for one subject and for many."""
+    add = parser.add_argument
+    add("--target", required=True, metavar="NAME", help="the sequence that is missing")
+    add("--model", default="auto", metavar="NAME|FOLDER", help="see 'mrinr models' (default: auto)")
     add("--register", choices=("auto", "off"), default="auto", help="align the inputs first (default: auto)")
     add("--like", metavar="NAME", help="the input whose grid the result gets (default: the first)")
 
@@ -43,7 +48,7 @@ def run(args: argparse.Namespace, session: Session) -> None:
     like = None if args.like is None else sequence(args.like, "--like")
     if like is not None and like not in paths:
         raise InputError(f"--like names {like}, which is no input; name one of {', '.join(paths)}.")
-    _promise(args, session, paths.values())
+    session.promise_result(args.out, args.uncertainty, paths.values())
     volumes = {name: session.read(path) for name, path in paths.items()}
     result = synthesize(
         volumes,
@@ -86,19 +91,6 @@ def sequence(name: str, option: str) -> str:
         if each.lower() == name.lower():
             return each
     raise InputError(f"{option} names '{name}', which is no known sequence; use one of {', '.join(INPUTS)}.")
-
-
-def _promise(args: argparse.Namespace, session: Session, inputs: Iterable[Path]) -> None:
-    """Refuse places that cannot be written to, or where something would be replaced, before any work."""
-    outputs = [args.out] if args.uncertainty is None else [args.out, args.uncertainty]
-    for path in outputs:
-        session.promise_volume(path)
-    sidecars = [path_of(path).resolve() for path in outputs]
-    if len(set(sidecars)) < len(outputs):
-        raise InputError("--out and --uncertainty have the same name; name two files.")
-    for path in inputs:
-        if path_of(path).resolve() in sidecars:
-            raise InputError(f"The result would replace {path} or what lies beside it; name another file.")
 
 
 def _write(

@@ -20,6 +20,11 @@ TASKS = {
     "superres": "mrinr.superres.task:run",
     "synthesize": "mrinr.synthesis.task:run",
     "finetune": "mrinr.training.task:run",
+    "contrast": "mrinr.contrast.task:run",
+    "contrast_encode": "mrinr.contrast.task:encode",
+    "contrast_slices": "mrinr.contrast.task:slices",
+    "contrast_sweep": "mrinr.contrast.task:sweep",
+    "contrast_search": "mrinr.contrast.task:search",
 }
 
 
