@@ -208,6 +208,14 @@ def test_a_training_that_was_stopped_goes_on_where_it_was(batches, tmp_path):
     assert done["steps"] == 40 and steps[0].startswith(f"Step {reached + 1}:")
 
 
+def test_a_training_whose_rate_had_decayed_learns_again_when_its_budget_grows(batches, tmp_path):
+    fit(ModalityInvariant(tiny()), batches * 5, [], Budget(5), tmp_path)
+    recipe = ModalityInvariant(tiny())
+    fit(recipe, batches * 10, [], Budget(10), tmp_path)
+    rates = [group["lr"] for group in recipe.optimizers["generator"].param_groups]
+    assert rates == pytest.approx([1e-3 * recipe.decay(0.9)])
+
+
 def test_a_checkpoint_of_another_model_is_refused(batches, tmp_path):
     fit(ModalityInvariant(tiny()), batches[:1], [], Budget(1), tmp_path)
     with pytest.raises(InputError, match="no checkpoint of this model"):

@@ -67,11 +67,11 @@ def fit(
         recipe.optimizers[name].register_step_pre_hook(_averaging(accelerator, network))
     generator = recipe.networks["generator"]
     average = copy.deepcopy(generator).requires_grad_(False)
+    # Before an earlier run's state comes in: its rate has decayed.
+    rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in recipe.optimizers.items()}
     done = _resume(work, recipe, average)
     step, before = done["step"], done["seconds"]
     started = saved = time.monotonic()
-    rates = {name: optimizer.param_groups[0].get("initial_lr") or optimizer.param_groups[0]["lr"]
-             for name, optimizer in recipe.optimizers.items()}  # fmt: skip
     recent: dict[str, float] = {}
     try:
         for batch in batches:
