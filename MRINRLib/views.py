@@ -135,6 +135,7 @@ class Comparison:
     def show(self, inputNode: Any, resultNode: Any, rescanNode: Any = None, overlayNode: Any = None) -> None:
         """Open, or change what is shown.
 
+        resultNode : None leaves the lower row to the caller
         rescanNode : the result as the input's scanner would see it, shown over the input in the upper row
         overlayNode : a map of the result, shown half transparent over it; the input is then not below
         """
@@ -142,8 +143,11 @@ class Comparison:
         if opening:
             self._open()
         self._uninterpolate([node for node in (inputNode, rescanNode) if node is not None])
-        lower = (inputNode, resultNode) if overlayNode is None else (resultNode, overlayNode)
-        for names, (below, over) in ((INPUT_VIEWS, (inputNode, rescanNode)), (RESULT_VIEWS, lower)):
+        rows = [(INPUT_VIEWS, (inputNode, rescanNode))]
+        if resultNode is not None:
+            lower = (inputNode, resultNode) if overlayNode is None else (resultNode, overlayNode)
+            rows.append((RESULT_VIEWS, lower))
+        for names, (below, over) in rows:
             for name in names:
                 composite = _sliceWidget(name).mrmlSliceCompositeNode()
                 composite.SetBackgroundVolumeID(below.GetID())

@@ -432,20 +432,7 @@ class MRINRSynthesisTest(ScriptedLoadableModuleTest):
 
     def averageHead(self):
         """The T1-weighted average brain that comes with MRINR, every second voxel."""
-        import gzip
-
-        import numpy as np
-
-        from mrinr.resources import resource
-
-        content = gzip.decompress(resource("anatomy", "icbm152_t1.nii.gz").read_bytes())
-        shape, start = np.frombuffer(content, "<i2", 3, 42), int(np.frombuffer(content, "<f4", 1, 108)[0])
-        affine = np.vstack([np.frombuffer(content, "<f4", 12, 280).reshape(3, 4), [0, 0, 0, 1]])
-        voxels = np.frombuffer(content, np.uint8, shape.prod(), start).reshape(shape[::-1])[::2, ::2, ::2]
-        affine = affine @ np.diag([2.0, 2.0, 2.0, 1.0])
-        node = slicer.util.addVolumeFromArray(voxels.astype("float32"), affine, "T1 average")
-        node.CreateDefaultDisplayNodes()
-        return node
+        return sample_data.averageHead()
 
     def test_FillFromStudy(self):
         self.delayDisplay("Fill from study")

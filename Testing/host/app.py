@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QApplication, QMainWindow, QStatusBar
 from vtkmodules.util.misc import calldata_type
 from vtkmodules.vtkCommonCore import VTK_OBJECT
 
-from host import views
+from host import loadable, views
 
 
 class Modules(SimpleNamespace):
@@ -62,6 +62,7 @@ class Application(QObject):
         self._logic.SetMRMLScene(scene)
         self._color_logic.SetMRMLScene(scene)
         self._layouts = views.LayoutManager(scene, self._logic)
+        loadable.add_to(slicer.modules, scene, self._logic)
         scene.AddObserver(scene.NodeAddedEvent, _put_in_subject_hierarchy)
         scene.AddObserver(scene.NodeAboutToBeRemovedEvent, _take_out_of_subject_hierarchy)
         scene.AddObserver(scene.EndCloseEvent, lambda *_: self._layouts.setLayout(self._layouts.layout))

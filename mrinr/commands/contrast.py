@@ -41,8 +41,8 @@ def options(parser: argparse.ArgumentParser) -> None:
         "--to",
         required=True,
         metavar="TR,TE,TI|PRESET",
-        help="times of the result in ms (TI 0 for none, null:CSF for the one that nulls it), or T1, T1-FLAIR, "
-        "T2, FLAIR, PD, STIR, CRL1 to CRL9",
+        help="times of the result in ms (TI 0 for none, null:CSF for the one that nulls it), or T1, "
+        "T1-FLAIR, T2, FLAIR, PD, STIR, CRL1 to CRL9",
     )
     add("--model", default=MODEL, metavar="NAME|FOLDER", help=f"see 'mrinr models' (default: {MODEL})")
     add("--register", choices=("auto", "off"), default="auto", help="align the scans first (default: auto)")

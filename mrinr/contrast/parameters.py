@@ -63,6 +63,14 @@ def sequence(TR: Any, TE: Any, TI: Any = 0.0, of: str = "the target") -> MRSeque
         raise InputError(f"{of[0].upper()}{of[1:]} cannot be played: {error}") from error
 
 
+def of_times(given: Any, of: str = "the target") -> MRSequence:
+    """`sequence` of (TR, TE, TI) or (TR, TE); anything else raises InputError, too."""
+    if isinstance(given, str) or not hasattr(given, "__len__") or len(given) not in (2, 3):
+        raise InputError(f"Times of {of} must be (TR, TE, TI) in milliseconds, TI 0 for none.")
+    TR, TE, TI = (*given, 0.0)[:3]
+    return sequence(TR, TE, TI, of)
+
+
 def parse(text: str, of: str = "the target") -> MRSequence:
     """A preset's name ("T2", "t1-flair", "CRL3") or "TR,TE" or "TR,TE,TI" in ms.
 
@@ -103,13 +111,18 @@ def from_meta(meta: Mapping[str, Any], of: str, how: str = TYPE_THEM) -> MRSeque
 
     how : what the sentence then says to do
     """
-    lacking = [name for name in ("TR", "TE") if meta.get(name) is None]
+    require(meta, of, how)
+    return sequence(meta["TR"], meta["TE"], meta.get("TI", 0.0), of)
+
+
+def require(known: Mapping[str, Any], of: str, how: str = TYPE_THEM) -> None:
+    """Raise InputError where TR or TE is not known."""
+    lacking = [name for name in ("TR", "TE") if known.get(name) is None]
     if lacking:
         raise InputError(
             f"{' and '.join(lacking)} of {of} {'is' if len(lacking) == 1 else 'are'} not known, as neither "
             f"DICOM nor a BIDS sidecar says so; {how}."
         )
-    return sequence(meta["TR"], meta["TE"], meta.get("TI", 0.0), of)
 
 
 def with_null(played: MRSequence, tissue: str, of: str = "the target") -> MRSequence:

@@ -130,7 +130,8 @@ def search(
                 at, score = near[np.nanargmax(found)], np.nanmax(found)
         if score > top:
             best, top = at, score
-    played = MRSequence(*(float(round(value, 1)) for value in best))
+    TR, TE, TI = (float(round(value, 1)) for value in best)
+    played = MRSequence(TR, TE, TI)
     shape = [len(axis) for axis in axes]
     with np.errstate(all="ignore"):
         filled = np.where(np.isnan(scores), -np.inf, scores).reshape(shape).max(1)

@@ -15,13 +15,12 @@ import numpy as np
 from mrinr.context import Context
 from mrinr.contrast import MODEL, pipeline
 from mrinr.contrast.encoded import Encoded
-from mrinr.contrast.parameters import outside, sequence
+from mrinr.contrast.parameters import CLINICAL, PRESETS, of_times, outside, times, title_of
 from mrinr.contrast.pipeline import Options, Session
 from mrinr.contrast.search import Limits
 from mrinr.contrast.search import search as find_best
 from mrinr.errors import InputError
 from mrinr.geometry import Grid
-from mrinr.simulation.signal import Sequence as MRSequence
 from mrinr.synthesis.result import Synthesis
 from mrinr.synthesis.space import onto
 from mrinr.volume import Volume
@@ -32,7 +31,7 @@ Result = tuple[dict[str, Volume], dict[str, Any]]
 def run(volumes: dict[str, Volume], parameters: dict[str, Any], context: Context) -> Result:
     """parameters["target"]: [TR, TE, TI]. Returns "result", "uncertainty", "brain"."""
     session = _encoded(volumes, parameters, context.stage(0.0, 0.7))
-    found = pipeline.decode(session, _sequence(parameters["target"]), context.stage(0.7, 1.0))
+    found = pipeline.decode(session, of_times(parameters["target"]), context.stage(0.7, 1.0))
     return _volumes(found), found.report
 
 
@@ -54,7 +53,7 @@ def slices(volumes: dict[str, Volume], parameters: dict[str, Any], context: Cont
     session = context.cache.get(parameters["key"])
     if session is None:
         return {}, {"encoded": False}
-    target = _sequence(parameters["target"])
+    target = of_times(parameters["target"])
     found = {}
     for name, plane in parameters["planes"].items():
         context.check()
@@ -67,7 +66,7 @@ def slices(volumes: dict[str, Volume], parameters: dict[str, Any], context: Cont
 
 def sweep(volumes: dict[str, Volume], parameters: dict[str, Any], context: Context) -> Result:
     """parameters["targets"]: a list of [TR, TE, TI]. Returns results "0", "1", ..., and "brain"."""
-    targets = [_sequence(each, f"step {n + 1}") for n, each in enumerate(parameters["targets"])]
+    targets = [of_times(each, f"step {n + 1}") for n, each in enumerate(parameters["targets"])]
     session = _encoded(volumes, parameters, context.stage(0.0, 0.4))
     out: dict[str, Volume] = {}
     for n, target in enumerate(targets):
@@ -95,6 +94,25 @@ def search(volumes: dict[str, Volume], parameters: dict[str, Any], context: Cont
     return {}, {**found.report(), "warnings": list(context.warnings)}
 
 
+def reference(volumes: dict[str, Volume], parameters: dict[str, Any], context: Context) -> Result:
+    """How well "target" is known from "sources" voxel by voxel, in dB; see `mrinr.contrast.reference`.
+
+    Takes no volumes. The report has "alone", and in "adding", by title, what each clinical sequence that is
+    not among the sources would give.
+    """
+    from mrinr.contrast.reference import reference as known
+
+    given = [of_times(each) for each in parameters["sources"]]
+    target = of_times(parameters["target"])
+    others = [PRESETS[name] for name in CLINICAL if name != "STIR"]
+    others = [each for each in others if times(each) not in [times(x) for x in (*given, target)]]
+    found = {}
+    for n, more in enumerate([None, *others]):
+        context.progress(n / (1 + len(others)), "Looking voxels up in simulated heads")
+        found[more and title_of(more)] = known([*given, *([] if more is None else [more])], target)
+    return {}, {"alone": found.pop(None), "adding": found}
+
+
 def _rows(encoded: Encoded, region: Volume, name: str) -> np.ndarray:
     """The voxels of a region that were encoded."""
     there = (onto(region, encoded.grid) > 0.5) & (encoded.index >= 0)
@@ -105,7 +123,7 @@ def _rows(encoded: Encoded, region: Volume, name: str) -> np.ndarray:
 
 def _encoded(volumes: Mapping[str, Volume], parameters: Mapping[str, Any], context: Context) -> Session:
     played = parameters["sources"]
-    sources = [(volumes[str(n)], _sequence(each, volumes[str(n)].name)) for n, each in enumerate(played)]
+    sources = [(volumes[str(n)], of_times(each, volumes[str(n)].name)) for n, each in enumerate(played)]
     options = Options(
         parameters.get("model", MODEL),
         parameters.get("register", "auto"),
@@ -113,11 +131,6 @@ def _encoded(volumes: Mapping[str, Volume], parameters: Mapping[str, Any], conte
         threads=parameters.get("threads"),
     )
     return pipeline.encode(sources, options, context)
-
-
-def _sequence(played: list[float], of: str = "the target") -> MRSequence:
-    TR, TE, TI = played
-    return sequence(TR, TE, TI, of)
 
 
 def _volumes(found: Synthesis) -> dict[str, Volume]:

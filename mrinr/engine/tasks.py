@@ -24,6 +24,7 @@ TASKS = {
     "contrast_encode": "mrinr.contrast.task:encode",
     "contrast_slices": "mrinr.contrast.task:slices",
     "contrast_sweep": "mrinr.contrast.task:sweep",
+    "contrast_reference": "mrinr.contrast.task:reference",
     "contrast_search": "mrinr.contrast.task:search",
 }
 
