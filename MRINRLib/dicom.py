@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any
 
 import slicer
@@ -17,6 +18,20 @@ DESCRIPTION, PROTOCOL, IMAGE_TYPE = "0008,103e", "0018,1030", "0008,0008"
 AGENT, SCANNING = "0018,0010", "0018,0020"
 
 
+def files(node: Any) -> list[str]:
+    """The DICOM files that a volume was loaded from, those that the database still has."""
+    identifiers = (node.GetAttribute("DICOM.instanceUIDs") or "").split()
+    database = getattr(slicer, "dicomDatabase", None)
+    if database is None:
+        return []
+    try:
+        paths = [str(database.fileForInstance(identifier) or "") for identifier in identifiers]
+    except (RuntimeError, AttributeError) as error:  # closed
+        logging.warning("DICOM database: files could not be looked up (%s)", error)
+        return []
+    return [path for path in paths if os.path.isfile(path)]
+
+
 def value(node: Any, tag: str) -> str:
     """The value of a tag in the first image that the volume was loaded from; "" where that is not known."""
     identifiers = (node.GetAttribute("DICOM.instanceUIDs") or "").split()
@@ -26,7 +41,7 @@ def value(node: Any, tag: str) -> str:
     try:
         return str(database.instanceValue(identifiers[0], tag) or "")
     except (RuntimeError, AttributeError) as error:  # closed, or files gone
-        logging.warning("DICOM database: %s of %s could not be read (%s)", tag, node.GetName(), error)
+        logging.warning("DICOM database: %s could not be read (%s)", tag, error)
         return ""
 
 

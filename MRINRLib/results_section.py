@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from MRINRLib import provenance, views
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from mrinr.errors import InputError
+from MRINRLib import dicom_export, provenance, views
 from MRINRLib.nodes import inScene
 
 
@@ -18,6 +23,14 @@ class ResultsSection:
         self._comparison = views.Comparison()
         ui.resultBox.connect("activated(int)", self._onChosen)
         ui.compareButton.connect("clicked(bool)", self._onCompare)
+        button = qt.QPushButton(_("Export to DICOM…"))
+        button.objectName = "exportButton"
+        button.toolTip = _(
+            "Write the shown result as a new DICOM series, marked as derived, in its source's study."
+        )
+        button.connect("clicked(bool)", self._onExport)
+        ui.resultsSection.layout().addWidget(button)
+        self.exportButton = button
 
     def show(self, results: Sequence[Any]) -> None:
         """Offer these result nodes, without those that were removed."""
@@ -63,6 +76,19 @@ class ResultsSection:
             self._compare()
         else:
             self._present()
+
+    def _onExport(self, checked: bool = False) -> None:
+        """Ask for a folder; a folder that holds something gets a new one inside."""
+        window = slicer.util.mainWindow()
+        parent = qt.QFileDialog.getExistingDirectory(window, _("Folder for the DICOM series"))
+        if not parent or self.shown is None:
+            return
+        try:
+            files = dicom_export.export(self.shown, dicom_export.newFolder(parent))
+        except InputError as error:
+            slicer.util.errorDisplay(str(error))
+            return
+        slicer.util.showStatusMessage(_("{count} DICOM files were written.").format(count=len(files)), 5000)
 
     def _onCompare(self, checked: bool = False) -> None:
         if checked:

@@ -129,6 +129,7 @@ class SuperResJob(WorkerJob):
             [choice.node for choice in self.request.stacks],
             self.report["self_check"]["text"],
         )
+        node.SetNodeReferenceID(provenance.PREFIX + "reference", reference.GetID())  # of its contrast
         node.SetAttribute(provenance.PREFIX + "contrast", contrast)
         node.SetAttribute(provenance.PREFIX + "reason", self.report["reason"])
         return node

@@ -17,10 +17,12 @@ from typing import NoReturn
 
 import mrinr
 from mrinr.commands import (
+    batch,
     benchmark,
     contrast,
     degrade,
     demo,
+    dicom,
     evaluate,
     finetune,
     models,
@@ -38,8 +40,10 @@ COMMANDS = {
     "superres": superres,
     "synthesize": synthesize,
     "contrast": contrast,
+    "batch": batch,
     "degrade": degrade,
     "evaluate": evaluate,
+    "dicom": dicom,
     "simulate": simulate,
     "models": models,
     "train": train,
@@ -62,13 +66,13 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
         part = commands.add_parser(name, help=command.HELP, description=command.__doc__, allow_abbrev=False)
-        command.arguments(part)
-        shared = part.add_argument_group("every command")
-        shared.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
-        shared.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
-        shared.add_argument("--threads", type=int, help="processor cores to use (default: all)")
-        shared.add_argument("--quiet", action="store_true", help="say nothing but what went wrong")
-        shared.add_argument("--json", type=Path, metavar="FILE", help="write the report to FILE")
+        for leaf in command.arguments(part) or [part]:  # a command may have parts of its own
+            shared = leaf.add_argument_group("every command")
+            shared.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+            shared.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
+            shared.add_argument("--threads", type=int, help="processor cores to use (default: all)")
+            shared.add_argument("--quiet", action="store_true", help="say nothing but what went wrong")
+            shared.add_argument("--json", type=Path, metavar="FILE", help="write the report to FILE")
     return top
 
 
@@ -89,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 raise InputError(f"--threads must be at least 1, not {args.threads}.")
             progress = ProgressLine(args.quiet)
             session = Session(args, progress)
-            COMMANDS[args.command].run(args, session)
+            status = COMMANDS[args.command].run(args, session) or 0
             files = session.finish()
         progress.clear()
         if not args.quiet:
@@ -97,14 +101,14 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print(f"Warning: {warning}", file=sys.stderr)
             for file in files:
                 print(f"Wrote {file}", file=sys.stderr)
-        return 0
+        return status
     except SystemExit as done:  # --help, --version
         return int(done.code or 0)
-    except (KeyboardInterrupt, Cancelled):
+    except (KeyboardInterrupt, Cancelled) as stopped:
         # CPython notes an interrupt that passed through exec() (imports do) and would exit by the signal
         # although it was handled; evaluating anything clears that note.
         eval("0")
-        return _stop(progress, "cancelled, nothing was written", 130)
+        return _stop(progress, str(stopped) or "cancelled, nothing was written", 130)
     except InputError as error:
         return _stop(progress, str(error), 2)
     except Exception as error:

@@ -21,6 +21,12 @@ _RULES = (
     ("T1", r"\bt1|mp2?rage|\bbravo\b|\bspgr\b|\btfl\b"),
     ("PD", r"\bpdw?\b|proton"),
 )
+# What the public data sets say in place of usual names.
+_ALIASES = {"t2f": "flair", "3dflair": "flair", "3dt1": "t1", "dp": "pd", "gado": "t1ce", "3dt1gado": "t1ce"}
+_LESIONS = {"lesion", "lesions", "seg", "ot", "consensus"}
+_MASKS = {"mask", "brainmask"}
+_NO_SCAN = re.compile(r"map|labels?|aseg|aparc|prob|localizer|scout|survey")  # T1map is a map of T1 times
+VISIT = re.compile(r"(visit|session|ses|timepoint|tp|time|exam|scan)[-_]?\d+", re.IGNORECASE)
 
 
 def contrast_of(*names: str | None) -> str | None:
@@ -31,3 +37,15 @@ def contrast_of(*names: str | None) -> str | None:
             if re.search(pattern, words):
                 return contrast
     return None
+
+
+def scan_of(name: str) -> str | None:
+    """What a file is by its name without the ending: a contrast, "brain" or "lesions" (masks), or None."""
+    words = re.sub(r"[^a-z0-9]+", " ", name.lower()).split()
+    if any(_NO_SCAN.search(word) for word in words):
+        return None
+    if _LESIONS & set(words):
+        return "lesions"
+    if _MASKS & set(words) or words == ["brain"]:
+        return "brain"
+    return contrast_of(" ".join(_ALIASES.get(word, word) for word in words))

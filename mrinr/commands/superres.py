@@ -20,8 +20,6 @@ HELP = "isotropic volumes from thick-slice stacks"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = "methods:\n" + "\n".join(f"  {name:12} {words}" for name, words in METHODS.items())
     add = parser.add_argument
     add("stacks", type=Path, nargs="+", metavar="STACK", help="NIfTI, NRRD or DICOM series (folder or file)")
     add("--out", type=Path, required=True, metavar="DIR")
@@ -31,17 +29,25 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="of each stack; equal names are fused (default: from the file name or DICOM)",
     )
+    add("--like", type=Path, metavar="FILE", help="take the grid of this volume, instead of --spacing")
+    add("--mask", type=Path, metavar="FILE", help="where to judge the result, above 0 (default: estimated)")
+    add("--thickness", type=float, nargs="+", metavar="MM", help="of the slices, one or one for each stack")
+    options(parser)
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Those that mean the same for one subject and for many."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = "methods:\n" + "\n".join(f"  {name:12} {words}" for name, words in METHODS.items())
+    add = parser.add_argument
     add(
         "--method", choices=tuple(METHODS), default="auto", metavar="METHOD", help="see below (default: auto)"
     )
     add(
         "--spacing", default="auto", metavar="MM", help="of the result (default: the finest in-plane spacing)"
     )
-    add("--like", type=Path, metavar="FILE", help="take the grid of this volume instead")
     add("--profile", choices=("auto", "box", "gaussian", "point"), default="auto", help="slice profile")
-    add("--thickness", type=float, nargs="+", metavar="MM", help="of the slices, one or one for each stack")
     add("--register", choices=("auto", "off"), default="auto", help="align the stacks first (default: auto)")
-    add("--mask", type=Path, metavar="FILE", help="where to judge the result, above 0 (default: estimated)")
     add("--report", action="store_true", help="write report.html with pictures")
 
 

@@ -67,7 +67,7 @@ class PrivateFolder:
         remove_stale_folders(Path(tempfile.gettempdir()))
         self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
         self._lock: IO[bytes] | None = open(self.path / LOCK, "wb")  # noqa: SIM115  (held until `remove`)
-        _try_lock(self._lock)
+        try_lock(self._lock)
 
     def remove(self) -> None:
         if self._lock is not None:
@@ -105,10 +105,11 @@ def _is_abandoned(lock: Path) -> bool:
         lock.unlink()
         return True
     with open(lock, "r+b") as file:
-        return _try_lock(file)
+        return try_lock(file)
 
 
-def _try_lock(file: IO[bytes]) -> bool:
+def try_lock(file: IO[bytes]) -> bool:
+    """Lock an open file for this process, until it is closed or the process dies; False where another has."""
     if sys.platform == "win32":
         return True  # being open is the lock
     import fcntl

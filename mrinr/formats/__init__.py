@@ -75,6 +75,13 @@ def stem(path: Path) -> str:
     return path.stem if path.is_file() else path.name
 
 
+def images_in(folder: Path, deep: bool = True) -> list[Path]:
+    """Image files but DICOM, in the order of their paths, hidden ones left out."""
+    paths = folder.rglob("*") if deep else folder.iterdir()
+    endings = (*NIFTI, *NRRD, *METAIMAGE)
+    return sorted(p for p in paths if p.name.lower().endswith(endings) and p.name[0] != "." and p.is_file())
+
+
 def is_dicom(path: Path) -> bool:
     """True for a file with DICOM's mark after its preamble, whatever its name."""
     try:

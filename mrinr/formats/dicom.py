@@ -47,6 +47,22 @@ def read(path: Path) -> Volume:
     return Volume(voxels_of(image), affine, path.name, _meta(first))
 
 
+def series(folder: Path) -> list[tuple[Path, str]]:
+    """One file, and what the scanner called it, for each series in a folder that is no localizer."""
+    found = []
+    for name in sorted(sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))):
+        file = min(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), name))
+        header = _header(file)
+        if "LOCALIZER" not in header.get(IMAGE_TYPE, "").upper():
+            found.append((Path(file), header.get(DESCRIPTION, "")))
+    return found
+
+
+def files(path: Path) -> list[Path]:
+    """The files of the one series in a folder, or of a file's series. Raises InputError as `read`."""
+    return sorted(map(Path, _series_files(path, path if path.is_dir() else path.parent)))
+
+
 def _series_files(path: Path, folder: Path) -> list[str]:
     """The files of the series, in any order."""
     if path.is_file():

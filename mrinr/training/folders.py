@@ -12,23 +12,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mrinr.contrasts import contrast_of
+from mrinr.contrasts import VISIT, scan_of
 from mrinr.errors import InputError
-from mrinr.formats import METAIMAGE, NIFTI, NRRD, stem
+from mrinr.formats import images_in, stem
 from mrinr.synthesis import INPUTS
 
 if TYPE_CHECKING:
     from mrinr.training.simulated import Wanted
 
-# What the public data sets say in place of usual names.
-ALIASES = {"t2f": "flair", "3dflair": "flair", "3dt1": "t1", "dp": "pd", "gado": "t1ce", "3dt1gado": "t1ce"}
-LESIONS = {"lesion", "lesions", "seg", "ot", "consensus"}
-MASKS = {"mask", "brainmask"}
-NO_SCAN = re.compile(r"map|labels?|aseg|aparc|prob")  # T1map.nii.gz is a map of T1 times
 # Files that carry their subject in front of the sequence: IXI002-Guys-0828-T1, BraTS20_Training_001_t1ce.
 NAMED = re.compile(r"(IXI\d+-\w+-\d+|BraTS.+)[-_]([A-Za-z0-9]+)", re.IGNORECASE)
 PARTS = ("raw_data", "preprocessed_data", "masks", "anat")  # folders inside a subject's folder
-VISIT = re.compile(r"(visit|session|ses|timepoint|tp|time|exam|scan)[-_]?\d+", re.IGNORECASE)
 LATER = re.compile(r"(BraTS-\w+-\d+|brats_\w+_pat\d+)[-_]\d+", re.IGNORECASE)  # a number for each scan of one
 
 
@@ -79,24 +73,10 @@ def look(folder: Path) -> tuple[list[Subject], list[Path]]:
     return sorted((subject for subject, _ in found), key=lambda s: _natural(s.name)), loose
 
 
-def images_in(folder: Path, deep: bool = True) -> list[Path]:
-    """Image files in the order of their paths, hidden ones left out."""
-    paths = folder.rglob("*") if deep else folder.iterdir()
-    endings = (*NIFTI, *NRRD, *METAIMAGE)
-    return sorted(p for p in paths if p.name.lower().endswith(endings) and p.name[0] != "." and p.is_file())
-
-
 def role_of(name: str) -> str | None:
     """What a file is by the name in front of its ending: a sequence of INPUTS, "brain", "lesions" or None."""
-    words = re.sub(r"[^a-z0-9]+", " ", name.lower()).split()
-    if any(NO_SCAN.search(word) for word in words):
-        return None
-    if LESIONS & set(words):
-        return "lesions"
-    if MASKS & set(words) or words == ["brain"]:
-        return "brain"
-    contrast = contrast_of(" ".join(ALIASES.get(word, word) for word in words))
-    return contrast if contrast in INPUTS else None
+    role = scan_of(name)
+    return role if role in (*INPUTS, "brain", "lesions") else None
 
 
 def within(wanted: Wanted, names: Container[str]) -> Wanted | None:
