@@ -25,27 +25,30 @@ def run(
     context: Context | None = None,
     subjects: Sequence[str] = (),
     dedicated: bool = False,
+    models: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Run the benchmark `name`, print its table, write `results.json`, `table.txt` and `page.md` into `out`.
 
     Parameters
     ----------
-    name : 'irem', 'multi-contrast', 'multimodal' or 'local-inr'
+    name : 'irem', 'multi-contrast', 'multimodal', 'local-inr' or 'crl'
     data : folder of real scans (see `mrinr.benchmark.cases`), for the last two also of label maps; None
         simulates from the ICBM152 anatomy
     small : a part of a head, or of a few (IREM at a higher rate): minutes on two cores
     out : an existing folder
-    subjects, dedicated : of the multimodal benchmark; local-inr takes subjects, too
+    subjects, dedicated : of the multimodal benchmark; local-inr and crl take subjects, too
+    models : of crl, names or folders
 
     Returns what results.json holds. Raises InputError for an unknown name and for data that cannot be used.
     """
-    from mrinr.benchmark import irem, local_inr, multi_contrast, multimodal, sheets, table
+    from mrinr.benchmark import crl, irem, local_inr, multi_contrast, multimodal, sheets, table
 
     benchmarks: dict[str, Callable[[Path | None, bool, Context], dict[str, Any]]] = {
         "irem": irem.run,
         "multi-contrast": multi_contrast.run,
         "multimodal": partial(multimodal.run, subjects=subjects, dedicated=dedicated),
         "local-inr": partial(local_inr.run, out=out, subjects=subjects),
+        "crl": partial(crl.run, subjects=subjects, models=models),
     }
     if name not in benchmarks:
         raise InputError(f"The benchmark '{name}' is not known; use {' or '.join(benchmarks)}.")
@@ -57,15 +60,18 @@ def run(
     write_bytes(out / "results.json", json.dumps(results, indent=1).encode())
     write_bytes(out / "table.txt", text.encode())
     write_bytes(
-        out / "page.md", page.as_page(results, _command(name, data, small, subjects, dedicated)).encode()
+        out / "page.md",
+        page.as_page(results, _command(name, data, small, subjects, dedicated, models)).encode(),
     )
     print(text)
     return results
 
 
-def _command(name: str, data: Path | None, small: bool, subjects: Sequence[str], dedicated: bool) -> str:
+def _command(
+    name: str, data: Path | None, small: bool, subjects: Sequence[str], dedicated: bool, models: Sequence[str]
+) -> str:
     where = [] if data is None else ["--data", str(data)]
     flags = ["--small"] * small + ["--dedicated"] * dedicated
-    return shlex.join(
-        ["mrinr", "benchmark", name, *flags, *where, *(["--subjects", *subjects] if subjects else [])]
-    )
+    which = ["--subjects", *subjects] if subjects else []
+    which += ["--models", *models] if models else []
+    return shlex.join(["mrinr", "benchmark", name, *flags, *where, *which])

@@ -15,6 +15,7 @@ ends of a 90 % interval.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -76,6 +77,7 @@ class ContrastRepresentation(nn.Module):
         else:
             self.decoder = Mixture(self.times, features, hidden, layers, atoms)
         self.apply(_start)
+        self.fusion = Fusion(features // GROUP)
 
     def encode(self, image: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
         """Features (n, features, h, w) of images (n, 1, h, w) on the physical scale (see `scale.gain`).
@@ -86,13 +88,8 @@ class ContrastRepresentation(nn.Module):
         return self.attention(found, times) if self.variant == "attention" else found
 
     def fuse(self, features: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Features of several scans of one subject, voxel by voxel and group by group the surer ones more."""
-        if len(features) == 1:
-            return features[0]
-        values, sure = split(torch.stack(list(features)).float())  # (scans, n, groups, channels, h, w)
-        weight = sure.softmax(0)
-        values = (values * weight).sum(0)
-        return torch.cat([values, sure.logsumexp(0)], 2).flatten(1, 2).to(features[0].dtype)
+        """Features of several scans of one subject, on the scale of the first; of one, its own."""
+        return features[0] if len(features) == 1 else self.fusion(features)
 
     def decode(self, features: torch.Tensor, times: torch.Tensor) -> Prediction:
         """The image at `times` (n, 3) and its interval, on the physical scale; each voxel by itself."""
@@ -237,6 +234,24 @@ class ToTimes(nn.Module):
         return features + self.out(found.transpose(2, 3).reshape(n, c, h, w))
 
 
+class Fusion(nn.Module):
+    """Voxel by voxel and group by group the mean of features, of the surer ones more.
+
+    Gains of two scans are each known to some percent only, so what carries the scale has to come from the
+    first: each group learns how much more that counts.
+    """
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.first = nn.Parameter(torch.ones(groups, 1, 1, 1))
+
+    def forward(self, features: Sequence[torch.Tensor]) -> torch.Tensor:
+        values, sure = split(torch.stack(list(features)).float())  # (scans, n, groups, channels, h, w)
+        sure = torch.cat([sure[:1] + self.first, sure[1:]])
+        values = (values * sure.softmax(0)).sum(0)
+        return torch.cat([values, sure.logsumexp(0)], 2).flatten(1, 2).to(features[0].dtype)
+
+
 class Interval(nn.Module):
     """The ends of the 90 % interval, in units of the brightest tissue; learns, but teaches nothing."""
 
@@ -274,15 +289,9 @@ class Mixture(nn.Module):
         self.hidden = mlp(features, hidden, layers - 1)
         self.shares = nn.Conv2d(hidden, atoms + 1, 1)
         self.interval = Interval(times, hidden, 2)
-        low, high = torch.tensor(SHORTEST).log(), torch.tensor(LONGEST).log()
-        self.register_buffer("low", low, persistent=False)
-        self.register_buffer("high", high, persistent=False)
-        tissues = list(TISSUES.values())
-        start = torch.stack([torch.tensor(tissues[n % len(tissues)][:2]).log() for n in range(atoms)])
-        # The first atoms are the tissues of the table, the others their variations.
-        turn = 2.4 * torch.arange(atoms)[:, None] + torch.tensor([0.0, 1.6])
-        start = start + 0.2 * turn.cos() * (torch.arange(atoms)[:, None] >= len(tissues))
-        self.relaxation = nn.Parameter(torch.logit(((start - low) / (high - low)).clamp(0.02, 0.98)))
+        self.register_buffer("low", torch.tensor([math.log(x) for x in SHORTEST]), persistent=False)
+        self.register_buffer("high", torch.tensor([math.log(x) for x in LONGEST]), persistent=False)
+        self.relaxation = nn.Parameter(torch.tensor([_start_of(n) for n in range(atoms)]))
 
     def atoms(self) -> tuple[torch.Tensor, torch.Tensor]:
         """T1 and T2 (atoms,) in ms."""
@@ -309,6 +318,20 @@ class Mixture(nn.Module):
         spread = (square * density - image**2).clamp_min(1e-8).sqrt()
         top = self.times.brightest(times)[..., None, None]
         return Prediction(image, *self.interval(known, [image / top, spread / top], times))
+
+
+def _start_of(atom: int) -> list[float]:
+    """Where the T1 and T2 of an atom begin, between -inf (shortest) and inf (longest).
+
+    The first atoms are the tissues of the table, the others their variations.
+    """
+    tissues, found = list(TISSUES.values()), []
+    for n, value in enumerate(tissues[atom % len(tissues)][:2]):
+        varied = 0.2 * math.cos(2.4 * atom + 1.6 * n) if atom >= len(tissues) else 0.0
+        low, high = math.log(SHORTEST[n]), math.log(LONGEST[n])
+        share = min(max((math.log(value) + varied - low) / (high - low), 0.02), 0.98)
+        found.append(math.log(share / (1 - share)))
+    return found
 
 
 class Multiplied(nn.Module):

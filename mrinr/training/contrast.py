@@ -96,6 +96,7 @@ def terms(model: ContrastRepresentation, batch: Contrasts) -> dict[str, torch.Te
     chosen = random.sample(range(len(names)), random.randint(min(2, len(names)), len(names)))
     together = model.fuse([features[n] for n in chosen])
     ratio = torch.cat([*(batch.ratio[name] for name in names), batch.ratio[names[chosen[0]]]])
+    unit = batch.gain.repeat(len(names) + 1, 1, 1, 1) / ratio
     decoded = model.decoding(torch.cat([*features, together]))
 
     weight = OUTSIDE + (1 - OUTSIDE) * batch.brain + DISEASE * batch.lesions
@@ -104,13 +105,14 @@ def terms(model: ContrastRepresentation, batch: Contrasts) -> dict[str, torch.Te
     interval = set(random.sample(list(batch.clean), min(INTERVALS, len(batch.clean))))
     for target, clean in batch.clean.items():
         asked = batch.times[target]
-        top = model.times.brightest(asked)[..., None, None].repeat(len(names) + 1, 1, 1, 1)
+        # Errors count by what they are of the target's range, whatever the gain of the source.
+        top = model.times.brightest(asked)[..., None, None].repeat(len(names) + 1, 1, 1, 1) / unit
         truth = clean.repeat(len(names) + 1, 1, 1, 1) * ratio / top
         found = Prediction(*(x.float() / top for x in decoded(asked.repeat(len(names) + 1, 1))))
         error = mean_absolute(found.mean, truth, weight)
         squared = ((found.mean - truth) ** 2 * weight).sum() / weight.sum()
         # Where one tissue is bright the others must decay as they should, too.
-        least = FAINTNESS / top
+        least = FAINTNESS / unit / top
         relative = mean_absolute((found.mean + least).log(), (truth + least).log(), weight)
         losses["image"] = losses["image"] + (error + SQUARED * squared) / len(batch.clean)
         losses["faint"] = losses["faint"] + FAINT * relative / len(batch.clean)
@@ -137,8 +139,7 @@ def consistency(features: Sequence[torch.Tensor]) -> torch.Tensor:
 
 
 def calibration(recipe: ContrastRecipe, network: nn.Module, held_out: Sequence[Contrasts]) -> dict[str, Any]:
-    """The interval's factors for any target, in units of its brightest tissue (`scale.brightest`)."""
-    assert isinstance(network, ContrastRepresentation)
+    """The interval's factors, whatever the target; on the physical scale."""
     rng = np.random.default_rng(0)
     raw, error = [], []
     for batch in held_out:
@@ -147,8 +148,6 @@ def calibration(recipe: ContrastRecipe, network: nn.Module, held_out: Sequence[C
         for target, truth in batch.clean.items():
             with torch.no_grad():
                 found = recipe.predict(network, batch, target)
-            top = network.times.brightest(batch.times[target])[..., None, None]
-            half, off = (found.low + found.high) / 2 / top, (found.mean - truth).abs() / top
-            raw.append(half[inside].numpy()[some])
-            error.append(off[inside].numpy()[some])
+            raw.append(((found.low + found.high) / 2)[inside].numpy()[some])
+            error.append((found.mean - truth).abs()[inside].numpy()[some])
     return calibrate(np.concatenate(raw), np.concatenate(error))

@@ -19,6 +19,7 @@ from mrinr.simulation.heads import draw_head
 from mrinr.simulation.sequences import GROUPS, SEQUENCES
 from mrinr.simulation.signal import Sequence as MRSequence
 from mrinr.simulation.tissue import draw_scan
+from mrinr.synthesis.prediction import BRIGHTEST
 from mrinr.training.contrast_sequences import draw
 from mrinr.training.simulated import MARGIN, SLICES_PER_HEAD, Person, blurred_in_plane, window
 from mrinr.volume import read
@@ -26,7 +27,9 @@ from mrinr.volume import read
 POOR = 0.4  # share of slices from scans that are thick or blurred, noisy and shaded
 STRIPPED = 0.4
 JUDGED = {name: SEQUENCES[name] for name in GROUPS["crl"]}  # targets by which a model is judged
-OFF = {False: 0.02, True: 0.05}  # by poor: how far a median is off where the brain was found, logarithm
+# How far what is taken for the brain is off: shares of tissues (logarithm), for all sources and for each.
+OFF, OFF_EACH = 0.3, 0.15
+MOST_OFF = 1.5  # of the median, a factor
 
 
 @dataclass(eq=False)
@@ -37,6 +40,7 @@ class Contrasts:
     clean : by target, (n, 1, h, w): the truth, divided by the gain of the first source
     times : by source and target, (n, 3) TR, TE, TI in ms
     ratio : by source, (n, 1, 1, 1): the gain of the first source over its own
+    gain : (n, 1, 1, 1), that of the first source; far from 1 where a sequence nulls much of the brain
     brain, lesions : (n, 1, h, w), 0 or 1
     """
 
@@ -44,6 +48,7 @@ class Contrasts:
     clean: dict[str, torch.Tensor]
     times: dict[str, torch.Tensor]
     ratio: dict[str, torch.Tensor]
+    gain: torch.Tensor
     brain: torch.Tensor
     lesions: torch.Tensor
 
@@ -127,6 +132,7 @@ def contrasts(
     kept = window(person.stripped[:, :, level], *at) if rng.random() < STRIPPED else True
     poor = bool(rng.random() < POOR)
     sharp = person.fractions(level, at, 1)
+    found = person.composition * np.exp(OFF * rng.standard_normal(len(person.composition)))
 
     seen, gains = {}, {}
     for name, sequence in shown.items():
@@ -137,15 +143,17 @@ def contrasts(
         if poor:
             image = blurred_in_plane(image, rng)
         image = scanned(image, poor, rng) * kept
-        off = float(np.exp(OFF[poor] * rng.standard_normal()))
-        gains[name] = unit * off / expected(sequence)
-        seen[name] = (image / off * expected(sequence))[inner]
+        shares = found * np.exp(OFF_EACH * rng.standard_normal(len(found)))
+        middle = person.median(sequence, scan, rng, shares / shares.sum())
+        gains[name] = float(np.clip(middle, unit / MOST_OFF, unit * MOST_OFF)) / expected(sequence)
+        seen[name] = (image * unit / gains[name]).clip(0, BRIGHTEST * expected(sequence))[inner]
     first = next(iter(gains.values()))
     return {
         "seen": seen,
         "clean": {n: (person.physical(s, scan, sharp) * kept / first)[inner] for n, s in wanted.items()},
         "times": {n: np.array([s.TR, s.TE, s.TI]) for n, s in {**shown, **wanted}.items()},
         "ratio": {name: np.full((1, 1, 1), first / own) for name, own in gains.items()},
+        "gain": np.full((1, 1, 1), first),
         "brain": window(person.head.brain[:, :, level], *at)[inner][None],
         "lesions": window(person.head.lesions[:, :, level], *at)[inner][None],
     }
@@ -175,6 +183,7 @@ def stack(slices: Sequence[dict[str, Any]]) -> Contrasts:
         by_name("clean", True),
         by_name("times", False),
         by_name("ratio", False),
+        joined([one["gain"] for one in slices]),
         joined([one["brain"] for one in slices]),
         joined([one["lesions"] for one in slices]),
     )

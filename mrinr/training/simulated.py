@@ -203,12 +203,19 @@ class Person:
             image += (up @ nodes @ across.T) * fractions[n]
         return image
 
-    def median(self, sequence: MRSequence, scan: Scan, rng: np.random.Generator) -> float:
+    def median(
+        self,
+        sequence: MRSequence,
+        scan: Scan,
+        rng: np.random.Generator,
+        composition: np.ndarray | None = None,
+    ) -> float:
         """The median signal in the whole brain, from its composition; borders mix two tissues."""
+        shares = self.composition if composition is None else composition
         signals = np.array(
             [0.0, *(signal_of(sequence, scan, name, textured=False) for name in ALL_TISSUES[1:])]
         )
-        drawn = rng.choice(len(signals), (2, 3000), p=self.composition)
+        drawn = rng.choice(len(signals), (2, 3000), p=shares)
         mixed = np.where(rng.random(3000) < 0.4, signals[drawn].mean(0), signals[drawn[0]])
         return max(float(np.median(mixed)), 1e-4)
 

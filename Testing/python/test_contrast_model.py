@@ -1,0 +1,352 @@
+"""The contrast model: all it can say obeys the signal equation, and the one that ships says it well."""
+
+from __future__ import annotations
+
+import os
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mrinr import bundles
+from mrinr.benchmark import crl_physics as physics
+from mrinr.benchmark import crl_tables as tables
+from mrinr.benchmark.crl_people import Slab, slabs
+from mrinr.contrast import MODEL
+from mrinr.contrast.network import GROUP, VARIANTS, ContrastRepresentation, Mixture, attained, split
+from mrinr.contrast.reference import Lookup, people, reference
+from mrinr.contrast.scale import brightest, expected, gain
+from mrinr.errors import InputError
+from mrinr.simulation.sequences import SEQUENCES, null
+from mrinr.simulation.signal import Sequence, signal
+from mrinr.simulation.tissue import TISSUES
+from mrinr.training.contrast import consistency, terms
+from mrinr.training.contrast_sequences import APART, UNSEEN, distance, draw, in_box, plain, seen
+from mrinr.training.contrast_slices import Contrasts
+
+T1_WEIGHTED, T2_WEIGHTED, FLAIR = (plain(SEQUENCES[name]) for name in ("T1", "T2", "FLAIR"))
+REAL = Path(os.environ.get("MRINR_TEST_DATA", "/nonexistent")) / "ms_registered"
+
+
+def small(variant: str = "modulation") -> ContrastRepresentation:
+    torch.manual_seed(0)
+    return ContrastRepresentation(variant, width=8, blocks=2, features=40, hidden=16, atoms=12).eval()
+
+
+def times(*played: Sequence) -> torch.Tensor:
+    return torch.tensor([[each.TR, each.TE, each.TI] for each in played])
+
+
+def features(n: int = 1, h: int = 6, w: int = 7, seed: int = 0) -> torch.Tensor:
+    return torch.randn(n, 40, h, w, generator=torch.Generator().manual_seed(seed))
+
+
+# the network ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [n for n, s in SEQUENCES.items() if s.flip is None and not (s.b or s.TI2)])
+def test_the_network_knows_the_signal_equation(name):
+    played = plain(SEQUENCES[name])
+    T1, T2, PD, _ = np.array(list(TISSUES.values())).T
+    found = attained(times(played), torch.tensor(T1), torch.tensor(T2))[0].numpy()
+    np.testing.assert_allclose(found, signal(played, T1, T2, np.ones_like(PD)), rtol=1e-4, atol=1e-6)
+    known = small().times
+    assert float(known.expected(times(played))) == pytest.approx(expected(played), rel=1e-4)
+    assert float(known.brightest(times(played))) == pytest.approx(brightest(played), rel=1e-4)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("shape", [(16, 16), (31, 45)])
+def test_images_of_any_size_become_features_and_images_again(variant, shape):
+    network = small(variant)
+    found = network.encode(torch.rand(2, 1, *shape), times(T1_WEIGHTED, FLAIR))
+    assert found.shape == (2, network.channels, *shape)
+    for each in network.decode(found, times(T2_WEIGHTED, T1_WEIGHTED)):
+        assert each.shape == (2, 1, *shape) and torch.isfinite(each).all() and (each >= 0).all()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_each_voxel_is_decoded_by_itself_so_planes_can_be_cut_in_any_direction(variant):
+    network, slices = small(variant), features(5)
+    whole = network.decode(slices, times(T2_WEIGHTED).expand(5, -1)).mean
+    sagittal = slices[:, :, 2].permute(1, 0, 2)[None]
+    np.testing.assert_allclose(
+        network.decode(sagittal, times(T2_WEIGHTED)).mean[0, 0].detach(), whole[:, 0, 2].detach(), atol=1e-5
+    )
+
+
+def test_every_voxel_is_a_mixture_whose_signal_falls_with_te_and_rises_with_tr():
+    network, voxels = small(), features()
+    echoes = [
+        float(network.decode(voxels, times(Sequence(8000, TE))).mean.sum().detach())
+        for TE in range(10, 200, 10)
+    ]
+    assert np.all(np.diff(echoes) < 0)
+    pixels = [network.decode(voxels, times(Sequence(TR, 20))).mean for TR in np.geomspace(400, 10000, 15)]
+    assert all((b >= a).all() for a, b in zip(pixels[:-1], pixels[1:], strict=True))
+
+
+def test_a_pure_atom_nulls_where_its_t1_says_and_decays_with_its_t2():
+    decoder = small().decoder
+    assert isinstance(decoder, Mixture)
+    T1, T2 = (each[5].item() for each in decoder.atoms())  # of CSF, before any training
+    np.testing.assert_allclose((T1, T2), TISSUES["CSF"][:2], rtol=0.02)
+    amounts = torch.zeros(1, 12, 1, 1)
+    amounts[0, 5] = 0.9
+    known = torch.zeros(1, 32, 1, 1)
+
+    def image(played: Sequence) -> float:
+        return decoder.played(known, amounts, times(played)).mean.item()
+
+    dark = null(Sequence(9000, 100), T1)
+    at_null = image(Sequence(9000, 100, dark))
+    assert at_null < 1e-3 < 0.1 < min(image(Sequence(9000, 100, dark + d)) for d in (-800, 800))
+    slope = -np.log(image(Sequence(9000, 200)) / image(Sequence(9000, 10))) / 190
+    recovered = (1 - np.exp(-(9000 - 20) / T1)) / (1 - np.exp(-(9000 - 400) / T1))
+    assert slope == pytest.approx(1 / T2 + np.log(recovered) / 190, rel=1e-3)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_paper_attends_to_times_of_the_source_and_all_variants_to_those_of_the_target(variant):
+    network, image = small(variant), torch.rand(1, 1, 16, 16)
+    encoded = [network.encode(image, times(each)) for each in (T1_WEIGHTED, FLAIR)]
+    assert not torch.allclose(*encoded)
+    decoded = [network.decode(encoded[0], times(each)).mean for each in (T1_WEIGHTED, FLAIR)]
+    assert not torch.allclose(*decoded)
+    if variant == "attention":  # a single token would add the same to every voxel
+        added = network.attention(features(), times(FLAIR)) - features()
+        assert added.std((2, 3)).max() > 1e-3
+
+
+def test_fusing_one_scan_changes_nothing_and_the_surer_of_two_prevails():
+    network = small()
+    a, b = features(seed=1), features(seed=2)
+    assert network.fuse([a]) is a
+    sure = b.clone()
+    sure[:, GROUP - 1 :: GROUP] = 30.0
+    a[:, GROUP - 1 :: GROUP] = 0.0
+    torch.testing.assert_close(split(network.fuse([a, sure]))[0], split(sure)[0])
+    torch.testing.assert_close(split(network.fuse([sure, a]))[0], split(sure)[0])
+    even = network.fuse([a, a, a])
+    torch.testing.assert_close(split(even)[0], split(a)[0])
+
+
+def test_features_survive_half_precision():
+    network = small()
+    found = network.encode(torch.rand(1, 1, 32, 32), times(T2_WEIGHTED))
+    full, half = (network.decode(each, times(FLAIR)).mean for each in (found, found.half()))
+    assert (full - half).abs().max() < 0.01
+
+
+def test_sizes_that_make_no_sense_are_refused():
+    for wrong in (
+        {"variant": "both"},
+        {"features": 41},
+        {"blocks": 0},
+        {"variant": "attention", "features": 45},
+    ):
+        with pytest.raises(InputError):
+            ContrastRepresentation(**wrong)
+
+
+# scale ---------------------------------------------------------------------------------------------------
+
+
+def test_one_gain_takes_all_contrasts_of_a_nominal_brain_to_the_physical_scale():
+    white, grey = TISSUES["white matter"], TISSUES["grey matter"]
+    share = np.linspace(0, 1, 1001)
+    for played in (T1_WEIGHTED, T2_WEIGHTED, FLAIR):
+        pair = [signal(played, *np.array(tissue[:3])) for tissue in (white, grey)]
+        image = 250 * (share * pair[0] + (1 - share) * pair[1])
+        assert gain(image, np.ones_like(image), played) == pytest.approx(250, rel=1e-6)
+    with pytest.raises(InputError, match="no signal in the brain"):
+        gain(np.zeros(9), np.ones(9), T1_WEIGHTED)
+
+
+# training ------------------------------------------------------------------------------------------------
+
+
+def test_structural_consistency_is_the_correlation_and_has_a_gradient_where_nothing_varies():
+    a = torch.randn(2, 3, 8, 8)
+    assert float(consistency([a, 3 * a + 1])) == pytest.approx(0, abs=1e-4)
+    assert float(consistency([a, -a])) == pytest.approx(2, abs=1e-4)
+    flat = torch.zeros(2, 3, 8, 8, requires_grad=True)
+    consistency([flat, flat * 2]).backward()
+    assert torch.isfinite(flat.grad).all()
+
+
+def test_nothing_is_drawn_near_the_sequences_kept_unseen():
+    for name in UNSEEN:
+        unseen = plain(SEQUENCES[name])
+        assert not seen(unseen)
+        for TR, TE in product((0.86, 1.14), (0.86, 1.14)):
+            assert not seen(Sequence(unseen.TR * TR, unseen.TE * TE))
+        assert seen(Sequence(unseen.TR, unseen.TE * (1.01 + APART)))
+        assert seen(Sequence(unseen.TR, unseen.TE, 1000))  # with inversion it is another sequence
+    rng = np.random.default_rng(0)
+    drawn = [draw(rng, bool(n % 2)) for n in range(2000)]
+    assert all(in_box(each) and each.TE_last is None for each in drawn)
+    assert min(distance(each, SEQUENCES[name]) for each in drawn for name in UNSEEN) > APART
+    assert 0.3 < np.mean([each.TI > 0 for each in drawn]) < 0.7
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_part_of_the_network_learns_from_a_batch(variant):
+    network = small(variant).train()
+    names = ("source 1", "source 2")
+    image = torch.rand(1, 1, 12, 12)
+    batch = Contrasts(
+        seen=dict.fromkeys(names, image),
+        clean={"target 1": image, "target 2": 2 * image},
+        times={**dict.fromkeys(names, times(T2_WEIGHTED)),
+               "target 1": times(FLAIR), "target 2": times(T1_WEIGHTED)},
+        ratio=dict.fromkeys(names, torch.ones(1, 1, 1, 1)),
+        gain=torch.ones(1, 1, 1, 1),
+        brain=torch.ones_like(image),
+        lesions=torch.zeros_like(image),
+    )  # fmt: skip
+    sum(terms(network, batch).values()).backward()
+    idle = [
+        name for name, p in network.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()
+    ]
+    assert idle == []
+
+
+# reference -----------------------------------------------------------------------------------------------
+
+
+def test_the_reference_finds_what_the_source_says_and_no_more():
+    same = reference([T2_WEIGHTED], T2_WEIGHTED)
+    other = reference([T2_WEIGHTED], FLAIR)
+    both = reference([T1_WEIGHTED, T2_WEIGHTED], FLAIR)
+    assert same > 25 > other  # noise is all that is lost
+    assert both > other + 1
+    assert reference([T2_WEIGHTED], FLAIR) == other
+    with pytest.raises(InputError, match="at least one"):
+        reference([], FLAIR)
+
+
+def test_the_reference_is_the_conditional_mean():
+    lookup = Lookup([T2_WEIGHTED], FLAIR)
+    seen = np.array([[0.1], [0.2], [0.3]])
+    near = [np.abs(lookup.seen[:, 0] - x) < 0.01 for x in seen[:, 0]]
+    np.testing.assert_allclose(lookup(seen), [lookup.truth[n].mean() for n in near], rtol=0.1)
+    assert len(people()) == len({id(person) for person in people()})
+
+
+# the model that ships ------------------------------------------------------------------------------------
+
+SHIPS = bundles.ships(MODEL)
+shipped = pytest.mark.skipif(not SHIPS, reason=f"{MODEL} does not ship yet")
+
+
+@pytest.fixture(scope="module")
+def network() -> ContrastRepresentation:
+    return bundles.find(MODEL).network()  # type: ignore[return-value]
+
+
+@pytest.fixture(scope="module")
+def person() -> Slab:
+    """Three slices of a variation of ICBM152, of which no model has seen one."""
+    names = ("CRL1", "CRL4", "CRL5", "CRL7", "CRL9")
+    return next(slabs((), {name: SEQUENCES[name] for name in names}, names, 3, 1))
+
+
+def encoded(network: ContrastRepresentation, person: Slab, name: str) -> tuple[torch.Tensor, float]:
+    """Features of one scan, slices first, and its gain; ICBM152's axes lie along R, A, S."""
+    scan = person.seen(name)
+    unit = gain(scan.voxels, person.inside, SEQUENCES[name])
+    slices = torch.from_numpy(np.ascontiguousarray(scan.voxels.transpose(2, 0, 1)))[:, None] / unit
+    played = times(SEQUENCES[name]).expand(len(slices), -1)
+    with torch.inference_mode():
+        return network.encode(slices, played), unit
+
+
+def decoded(network: ContrastRepresentation, found: torch.Tensor, played: Sequence) -> np.ndarray:
+    with torch.inference_mode():
+        return (
+            network.decode(found, times(played).expand(len(found), -1)).mean[:, 0].numpy().transpose(1, 2, 0)
+        )
+
+
+def db(person: Slab, name: str, image: np.ndarray) -> float:
+    truth = person.truth[name].voxels[person.inside]
+    return 10 * np.log10(np.percentile(truth, 99.9) ** 2 / np.mean((image[person.inside] - truth) ** 2))
+
+
+@shipped
+def test_the_model_that_ships_says_what_it_was_trained_on():
+    bundle = bundles.find(MODEL)
+    assert bundle.architecture == "crl" and bundle.size < 8_000_000
+    assert set(bundle.facts["box"]) == {"TR", "TE", "TI"}
+    assert set(bundle.facts["metrics"]) == set(tables.NINE)
+    assert all(name in bundle.card for name in UNSEEN)
+    for name in ("head_03", "head_08", "head_12", "head_16"):
+        assert name not in bundle.facts["training"]["data"]
+
+
+@shipped
+def test_t2_and_the_decay_of_csf_come_out_of_one_t2_weighted_scan(network, person):
+    found, _ = encoded(network, person, physics.SOURCE)
+    echoes = [decoded(network, found, Sequence(physics.LONG, float(TE))) for TE in physics.ECHOES]
+    for tissue, within in (("white matter", None), ("CSF", 0.5)):
+        inside = person.pure[tissue]
+        slope = -1000 * np.polyfit(physics.ECHOES, np.log([image[inside].mean() for image in echoes]), 1)[0]
+        true = 1000 / np.median(person.T2[inside])
+        assert slope == pytest.approx(true, rel=None if within else 0.1, abs=within)
+
+
+@shipped
+def test_csf_goes_dark_at_its_null_and_comes_back(network, person):
+    found, _ = encoded(network, person, physics.SOURCE)
+    inside = person.pure["CSF"]
+    sweep = np.array([
+        decoded(network, found, Sequence(9000, 100, float(TI)))[inside].mean() for TI in physics.INVERSIONS
+    ])  # fmt: skip
+    dark = null(Sequence(9000, 100), float(np.median(person.T1[inside])))
+    assert abs(physics.INVERSIONS[sweep.argmin()] - dark) <= 0.15 * dark
+    assert sweep.min() < 0.1 * decoded(network, found, Sequence(9000, 100))[inside].mean()
+    assert min(sweep[0], sweep[-1]) > 2 * sweep.min()
+
+
+@shipped
+def test_every_contrast_comes_at_the_gain_of_its_source(network, person):
+    found, unit = encoded(network, person, "CRL7")
+    for name in ("CRL4", "CRL5", "CRL7"):
+        image, truth = unit * decoded(network, found, SEQUENCES[name]), person.truth[name].voxels
+        assert np.median(image[person.inside]) == pytest.approx(np.median(truth[person.inside]), rel=0.15)
+        assert db(person, name, image) > 18
+
+
+@shipped
+def test_the_model_beats_the_voxel_wise_reference_and_two_scans_beat_one(network, person):
+    ours, known = [], []
+    for source, target in (("CRL7", "CRL5"), ("CRL1", "CRL4"), ("CRL9", "CRL5"), ("CRL4", "CRL7")):
+        found, unit = encoded(network, person, source)
+        ours.append(db(person, target, unit * decoded(network, found, SEQUENCES[target])))
+        image = np.zeros(person.inside.shape)
+        values = person.seen(source).voxels[person.inside][:, None] / unit
+        image[person.inside] = unit * Lookup([SEQUENCES[source]], SEQUENCES[target])(values)
+        known.append(db(person, target, image))
+    assert np.mean(ours) > np.mean(known) + 1
+
+
+@pytest.mark.skipif(not (SHIPS and REAL.is_dir()), reason="needs real scans: MRINR_TEST_DATA")
+def test_a_real_t2_gives_a_t1_flair_with_white_above_grey_above_csf():
+    from mrinr.contrast import change_contrast
+    from mrinr.volume import read
+
+    folder = REAL / "patient07"
+    T2, T1 = read(folder / "T2.nii.gz"), read(folder / "T1.nii.gz")
+    made = change_contrast([(T2, T2_WEIGHTED)], plain(SEQUENCES["T1FLAIR"]))
+    inside = made.brain.voxels > 0
+    bright, dark = np.percentile(T2.voxels[inside], [97, 40])
+    fluid = inside & (T2.voxels > bright)
+    low, high = np.percentile(T1.voxels[inside], [30, 70])
+    white, grey = (
+        made.volume.voxels[inside & (T2.voxels < dark if up else T2.voxels < bright) & side].mean()
+        for up, side in ((True, T1.voxels > high), (False, T1.voxels < low))
+    )
+    assert white > grey > made.volume.voxels[fluid].mean()
