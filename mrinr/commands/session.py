@@ -23,7 +23,7 @@ from mrinr.formats.sidecar import path_of
 from mrinr.memory import peak_bytes
 from mrinr.volume import Volume, read, write
 
-PACKAGES = ("numpy", "torch", "SimpleITK", "nibabel")
+PACKAGES = ("numpy", "torch", "SimpleITK", "nibabel", "safetensors")
 
 
 class Session:
