@@ -15,6 +15,7 @@ from mrinr.benchmark import crl_physics as physics
 from mrinr.benchmark import crl_tables as tables
 from mrinr.benchmark.crl_people import Slab, slabs
 from mrinr.contrast import MODEL
+from mrinr.contrast.agreement import factors
 from mrinr.contrast.network import GROUP, VARIANTS, ContrastRepresentation, Mixture, attained, split
 from mrinr.contrast.reference import Lookup, people, reference
 from mrinr.contrast.scale import brightest, expected, gain
@@ -321,7 +322,7 @@ def test_every_contrast_comes_at_the_gain_of_its_source(network, person):
 
 
 @shipped
-def test_the_model_beats_the_voxel_wise_reference_and_two_scans_beat_one(network, person):
+def test_the_model_beats_the_voxel_wise_reference(network, person):
     ours, known = [], []
     for source, target in (("CRL7", "CRL5"), ("CRL1", "CRL4"), ("CRL9", "CRL5"), ("CRL4", "CRL7")):
         found, unit = encoded(network, person, source)
@@ -331,6 +332,33 @@ def test_the_model_beats_the_voxel_wise_reference_and_two_scans_beat_one(network
         image[person.inside] = unit * Lookup([SEQUENCES[source]], SEQUENCES[target])(values)
         known.append(db(person, target, image))
     assert np.mean(ours) > np.mean(known) + 1
+
+
+@shipped
+def test_a_t1_flair_and_a_t2_say_more_than_either(network, person):
+    both, alone = [], []
+    found = {name: encoded(network, person, name) for name in ("CRL1", "CRL7")}
+    with torch.inference_mode():
+        fused = network.fuse([found["CRL1"][0], found["CRL7"][0]])
+    for target in ("CRL4", "CRL9"):
+        both.append(db(person, target, found["CRL1"][1] * decoded(network, fused, SEQUENCES[target])))
+        one = [unit * decoded(network, x, SEQUENCES[target]) for x, unit in found.values()]
+        alone.append(max(db(person, target, image) for image in one))
+    assert np.mean(both) > np.mean(alone)
+
+
+@shipped
+def test_scans_whose_gains_differ_are_brought_to_the_scale_of_the_first(network, person):
+    names = ("CRL5", "CRL1")
+    images = [person.seen(name).voxels.transpose(2, 0, 1) for name in names]
+    brain = np.ascontiguousarray(person.inside.transpose(2, 0, 1))
+    played = times(*(SEQUENCES[name] for name in names))
+    found = [factors(network, [images[0], scale * images[1]], played, brain) for scale in (0.8, 1.0, 1.25)]
+    assert all(first == 1 for first, _ in found)
+    assert found[1][1] == pytest.approx(1, abs=0.15)  # the simulator has one gain for all
+    corrected = [scale * second for scale, (_, second) in zip((0.8, 1.0, 1.25), found, strict=True)]
+    assert max(corrected) / min(corrected) < 1.25  # of 1.56
+    assert factors(network, images[:1], played[:1], brain) == [1.0]
 
 
 @pytest.mark.skipif(not (SHIPS and REAL.is_dir()), reason="needs real scans: MRINR_TEST_DATA")

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from mrinr.context import Context
+from mrinr.contrast.agreement import factors
 from mrinr.contrast.network import ContrastRepresentation
 from mrinr.contrast.parameters import times
 from mrinr.contrast.scale import expected
@@ -175,6 +176,9 @@ def encode_head(
     lit = cut(head.lit[..., levels].astype(np.float32), rows, columns) > 0
     brain = cut(head.brain[..., levels].astype(np.float32), rows, columns) > 0
     device = _device(network)
+    shown = [images[name] * expected(sequence) for name, sequence in zip(names, played, strict=True)]
+    asked = torch.cat([_times(sequence, 1, device) for sequence in played])
+    shown = [x * f for x, f in zip(shown, factors(network, shown, asked, brain), strict=True)]
     features = torch.empty(int(lit.sum()), network.channels, dtype=torch.float16)
     predicted = [np.zeros(int(brain.sum()), np.float32) for _ in names] if len(names) > 1 else []
     done, seen = 0, 0
@@ -184,8 +188,8 @@ def encode_head(
         inside, brains = torch.from_numpy(lit[part]), torch.from_numpy(brain[part])
         with torch.inference_mode():
             own = []
-            for name, sequence in zip(names, played, strict=True):
-                image = torch.from_numpy(images[name][part])[:, None].to(device) * expected(sequence)
+            for whole, sequence in zip(shown, played, strict=True):
+                image = torch.from_numpy(whole[part])[:, None].to(device)
                 own.append(network.encode(image, _times(sequence, len(image), device)))
                 context.check()
             kept = network.fuse(own).permute(0, 2, 3, 1)[inside.to(device)]
@@ -198,16 +202,13 @@ def encode_head(
         done, seen = stop, seen + int(brains.sum())
     numbers = np.zeros(lit.shape, np.float32)  # whole numbers are exact below 2^24, more than fit
     numbers[lit] = np.arange(1, len(features) + 1)
-    measured = [
-        images[name][brain] * expected(sequence) for name, sequence in zip(names, played, strict=True)
-    ]
     return Encoded(
         features,
         uncut(numbers, head).astype(np.int32) - 1,
         head.grid,
         head.brain,
         head.units["0"] / expected(played[0]),
-        [_check(p, m) for p, m in zip(predicted, measured, strict=False)],
+        [_check(p, x[brain]) for p, x in zip(predicted, shown, strict=False)],
     )
 
 
