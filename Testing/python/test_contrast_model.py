@@ -14,6 +14,7 @@ from mrinr import bundles
 from mrinr.benchmark import crl_physics as physics
 from mrinr.benchmark import crl_tables as tables
 from mrinr.benchmark.crl_people import Slab, slabs
+from mrinr.context import Context
 from mrinr.contrast import MODEL
 from mrinr.contrast.agreement import factors
 from mrinr.contrast.network import GROUP, VARIANTS, ContrastRepresentation, Mixture, attained, split
@@ -362,19 +363,29 @@ def test_scans_whose_gains_differ_are_brought_to_the_scale_of_the_first(network,
 
 
 @pytest.mark.skipif(not (SHIPS and REAL.is_dir()), reason="needs real scans: MRINR_TEST_DATA")
-def test_a_real_t2_gives_a_t1_flair_with_white_above_grey_above_csf():
+@pytest.mark.parametrize("patient", ["patient07", "patient19"])
+def test_a_real_t2_gives_a_t1_flair_and_a_flair_with_their_tissues_in_order(patient):
     from mrinr.contrast import change_contrast
     from mrinr.volume import read
 
-    folder = REAL / "patient07"
-    T2, T1 = read(folder / "T2.nii.gz"), read(folder / "T1.nii.gz")
-    made = change_contrast([(T2, T2_WEIGHTED)], plain(SEQUENCES["T1FLAIR"]))
-    inside = made.brain.voxels > 0
-    bright, dark = np.percentile(T2.voxels[inside], [97, 40])
-    fluid = inside & (T2.voxels > bright)
-    low, high = np.percentile(T1.voxels[inside], [30, 70])
-    white, grey = (
-        made.volume.voxels[inside & (T2.voxels < dark if up else T2.voxels < bright) & side].mean()
-        for up, side in ((True, T1.voxels > high), (False, T1.voxels < low))
+    T1, T2, flair, lesions = (
+        read(REAL / patient / f"{name}.nii.gz") for name in ("T1", "T2", "FLAIR", "lesions")
     )
-    assert white > grey > made.volume.voxels[fluid].mean()
+    context = Context()
+    made = {
+        name: change_contrast([(T2, T2_WEIGHTED)], plain(SEQUENCES[name]), context=context)
+        for name in ("T1FLAIR", "FLAIR")
+    }
+    inside, sick = made["FLAIR"].brain.voxels > 0, lesions.voxels > 0
+    # Tissues from the real scans: fluid is bright in T2 and dark in FLAIR, white matter bright in T1.
+    at = {name: np.percentile(v.voxels[inside], [15, 35, 75, 90]) for name, v in
+          (("T1", T1), ("T2", T2), ("FLAIR", flair))}  # fmt: skip
+    fluid = inside & (T2.voxels > at["T2"][3]) & (flair.voxels < at["FLAIR"][0])
+    solid = inside & ~sick & (T2.voxels < at["T2"][2]) & (flair.voxels > at["FLAIR"][1])
+    white, grey = solid & (T1.voxels > at["T1"][2]), solid & (T1.voxels < at["T1"][1])
+
+    def mean(name: str, where: np.ndarray) -> float:
+        return float(made[name].volume.voxels[where].mean())
+
+    assert mean("T1FLAIR", white) > mean("T1FLAIR", grey) > mean("T1FLAIR", fluid)
+    assert mean("FLAIR", sick & inside) > mean("FLAIR", white) > mean("FLAIR", fluid)
