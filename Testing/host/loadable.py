@@ -36,4 +36,5 @@ class Sequences(LoadableModule):
 def add_to(modules: Any, scene: Any, application: Any) -> None:
     modules.sequences = Sequences(slicer.vtkSlicerSequencesLogic(), scene, application)
     modules.segmentations = LoadableModule(slicer.vtkSlicerSegmentationsModuleLogic(), scene, application)
+    modules.volumes = LoadableModule(slicer.vtkSlicerVolumesLogic(), scene, application)
     modules.plots = LoadableModule(slicer.vtkSlicerPlotsLogic(), scene, application)

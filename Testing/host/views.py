@@ -103,6 +103,9 @@ class LayoutManager:
                 self._widgets[node.GetLayoutName()] = widget
                 self._logics.AddItem(widget.sliceLogic())
         self._application_logic.SetSliceLogics(self._logics)
+        shown = self._shown()
+        for name, widget in self._widgets.items():  # as qMRMLLayoutViewFactory does
+            widget.mrmlSliceNode().SetMappedInLayout(name in shown)
 
     def _shown(self) -> list[str]:
         nodes = self._logic.GetViewNodes()

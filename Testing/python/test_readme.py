@@ -30,7 +30,7 @@ def blocks(text: str, language: str) -> list[str]:
 
 def sentences() -> Iterator[str]:
     """Every string in the product's sources, with … for what is filled in."""
-    for folder in ("mrinr", "MRINRLib", "MRINRSuperRes", "MRINRSynthesis"):
+    for folder in ("mrinr", "MRINRLib", "MRINRSuperRes", "MRINRSynthesis", "ContrastCRL"):
         for path in (ROOT / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.JoinedStr):

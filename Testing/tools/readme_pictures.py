@@ -2,6 +2,7 @@
 
     .venv/bin/python Testing/tools/readme_pictures.py MRINRSuperRes [METHOD]
     .venv/bin/python Testing/tools/readme_pictures.py MRINRSynthesis
+    .venv/bin/python Testing/tools/readme_pictures.py ContrastCRL
     .venv/bin/python Testing/tools/readme_pictures.py flair DATA/ms_registered/patient19
 
 Panels run in the tests' stand-in for Slicer, so their widgets look plainer than Slicer's. The last one needs
@@ -59,6 +60,24 @@ def synthesis() -> None:
         panel.ui.compareButton.click()
 
     photograph("MRINRSynthesis", (580, 1150), use)
+
+
+def contrast() -> None:
+    """The T2 as T1-FLAIR, live: the scan above, the live image below."""
+
+    def use(panel: Any, sample_data: Any, run: Callable) -> None:
+        from slicer_session import wait_until
+
+        _t1, t2, _flair = sample_data.load(sample_data.THREE_SEQUENCES)
+        panel.ui.addSelector.setCurrentNode(t2)
+        panel.ui.addButton.click()
+        panel.ui.besideBox.click()
+        panel.ui.liveButton.click()
+        wait_until(lambda: panel._live.shown and panel._live._running is None, "the live view", seconds=3600)
+        panel.ui.referenceButton.click()
+        wait_until(lambda: "dB" in panel.ui.referenceLabel.text, "the reference", seconds=3600)
+
+    photograph("ContrastCRL", (580, 860), use)
 
 
 def photograph(module: str, size: tuple[int, int], use: Callable) -> None:
@@ -149,6 +168,11 @@ def save(picture: Image.Image, name: str) -> None:
 
 
 if __name__ == "__main__":
-    what = {"MRINRSuperRes": super_resolution, "MRINRSynthesis": synthesis, "flair": flair}
+    what = {
+        "MRINRSuperRes": super_resolution,
+        "MRINRSynthesis": synthesis,
+        "ContrastCRL": contrast,
+        "flair": flair,
+    }
     name, *options = sys.argv[1:]
     what[name](*options)
