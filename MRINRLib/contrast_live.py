@@ -64,10 +64,7 @@ class LiveView(VTKObservationMixin):
         volumes = request.volumes()
         self._request, self._target = request, target
         self._layers = views.Layers()
-        scene = slicer.mrmlScene
-        for n in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceNode")):
-            node = scene.GetNthNodeByClass(n, "vtkMRMLSliceNode")
-            self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onViewChanged)
+        self._watchViews()
         self._encode(volumes)
 
     def _encode(self, volumes: Mapping[str, Any]) -> None:
@@ -88,14 +85,14 @@ class LiveView(VTKObservationMixin):
         """Scan above and live image below, or the live image over the scan at this opacity (0 to 1)."""
         changed = beside != self._beside
         self._beside, self._fade = beside, fade
-        if not (self.isOn and self._images):
+        if not self.isOn:
             return
         if changed:
             self._removeImages()
             self._comparison.close()
             self._planes = {}
             self._ask()
-        else:
+        elif self._images:
             self._compose()
 
     def stop(self) -> None:
@@ -177,6 +174,14 @@ class LiveView(VTKObservationMixin):
 
     # Views --------------------------------------------------------------------------------------------
 
+    def _watchViews(self) -> None:
+        """Follow the slice views that there are; a layout may bring more."""
+        scene = slicer.mrmlScene
+        for n in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceNode")):
+            node = scene.GetNthNodeByClass(n, "vtkMRMLSliceNode")
+            if not self.hasObserver(node, vtk.vtkCommand.ModifiedEvent, self._onViewChanged):
+                self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onViewChanged)
+
     def _views(self) -> list[Any]:
         """The slice nodes of the views that show the live image."""
         manager = slicer.app.layoutManager()
@@ -193,6 +198,7 @@ class LiveView(VTKObservationMixin):
         assert self._request is not None
         if self._beside and not self._comparison.isOpen:
             self._comparison.show(self._request.first, None)
+            self._watchViews()
         return {node.GetLayoutName(): self._planeOf(node) for node in self._views()}
 
     def _onViewChanged(self, node: Any, event: Any = None) -> None:
@@ -207,6 +213,9 @@ class LiveView(VTKObservationMixin):
             self._ask()
 
     def _receive(self, volumes: Mapping[str, Any]) -> None:
+        volumes = {name: volume for name, volume in volumes.items() if name in self._planes}
+        if not volumes:  # of views that were left meanwhile
+            return
         first = not self._images
         bright = np.concatenate([volume.voxels.ravel() for volume in volumes.values()])
         for name, volume in volumes.items():

@@ -31,6 +31,7 @@ class SearchSection:
         self._ui = ui
         self._onRegions, self._onTimes = onRegions, onTimes
         self._names: dict[str, str] = {}
+        self._state: Any = None
         self._rows: list[Times] = []
         for box in (ui.firstBox, ui.secondBox):
             box.connect("activated(int)", self._onChosen)
@@ -47,7 +48,9 @@ class SearchSection:
 
     def show(self, node: Any, first: str, second: str) -> None:
         """Offer the regions of a segmentation or a label map."""
-        self._names = regions.names(node)
+        state = _stateOf(node)
+        if state is None or state != self._state:  # looking through the voxels of a label map takes time
+            self._state, self._names = state, regions.names(node)
         for box, chosen in ((self._ui.firstBox, first), (self._ui.secondBox, second)):
             fill(box, list(self._names.values()), self._names.get(chosen, ""))
             box.enabled = bool(self._names)
@@ -83,6 +86,13 @@ class SearchSection:
             for box in (self._ui.firstBox, self._ui.secondBox)
         ]
         self._onRegions(*chosen)
+
+
+def _stateOf(node: Any) -> Any:
+    """Which label map, and when its voxels were last changed; None for what costs nothing to look at."""
+    if node is None or not node.IsA("vtkMRMLLabelMapVolumeNode") or node.GetImageData() is None:
+        return None
+    return node.GetID(), node.GetImageData().GetMTime()
 
 
 def _rows(found: Mapping[str, Any]) -> list[tuple[str, Times, float, float]]:
