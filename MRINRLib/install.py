@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import subprocess
 from collections.abc import Mapping
 
 import slicer
@@ -49,11 +50,7 @@ def ensure(requester: str, small: Mapping[str, str] | None = None) -> None:
         _installSmall(lacking, requester)
         still = _missing(small)
         if still:
-            raise InputError(
-                _(
-                    "{packages} has to be installed first; Slicer installs nothing while it runs tests."
-                ).format(packages=", ".join(still))
-            )
+            raise InputError(_stillMissing().format(packages=", ".join(still)))
     if not hasTorch():
         _installTorch()
     elif not _torchIsNewEnough():
@@ -65,9 +62,13 @@ def ensure(requester: str, small: Mapping[str, str] | None = None) -> None:
         )
 
 
-def _installSmall(requirements: list[str], requester: str) -> None:
-    import subprocess
+def _stillMissing() -> str:
+    if slicer.app.testingEnabled():
+        return _("{packages} has to be installed first; Slicer installs nothing while it runs tests.")
+    return _("{packages} was installed but cannot be found yet: restart Slicer and press Apply again.")
 
+
+def _installSmall(requirements: list[str], requester: str) -> None:
     import slicer.packaging  # of Slicer 5.12 and later
 
     try:
@@ -97,9 +98,17 @@ def _installTorch() -> None:
         raise InputError(
             _("PyTorch has to be installed first; nothing is installed while Slicer runs tests.")
         )
-    installed = PyTorchUtils.PyTorchUtilsLogic().installTorch(
-        askConfirmation=True, torchVersionRequirement=TORCH
-    )
+    try:
+        installed = PyTorchUtils.PyTorchUtilsLogic().installTorch(
+            askConfirmation=True, torchVersionRequirement=TORCH
+        )
+    except (RuntimeError, ValueError, OSError, subprocess.CalledProcessError) as error:
+        raise InputError(
+            _(
+                "PyTorch could not be installed ({reason}); are you online? The Python console shows the "
+                "log; the PyTorch Utils module offers other versions."
+            ).format(reason=" ".join(str(error).split()))
+        ) from error
     importlib.invalidate_caches()
     if installed is None:
         raise InputError(

@@ -175,6 +175,7 @@ def test_what_cannot_be_done_is_said_in_a_sentence(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     for line, words in (
         (["superres", str(tmp_path / "none"), str(tmp_path / "out")], "is no folder"),
+        (["superres", str(data), str(data)], "among the scans"),
         (["superres", str(tmp_path / "empty"), str(tmp_path / "out")], "holds no folders"),
         (["superres", str(data), str(tmp_path / "out"), "--jobs", "0"], "--jobs must be at least 1"),
     ):

@@ -22,6 +22,8 @@ def find_cases(folder: Path, out: Path) -> dict[str, Path]:
     folder, out = folder.expanduser().absolute(), out.expanduser().absolute()
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; name one that holds a folder for each subject.")
+    if out == folder:
+        raise InputError(f"The results would lie among the scans in {out}; name another folder for OUT.")
     found = [path for path in _folders(folder) if path != out]
     cases: dict[str, Path] = {}
     for subject in [path for path in found if path.name.startswith("sub-")] or found:
