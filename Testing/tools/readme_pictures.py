@@ -74,8 +74,6 @@ def contrast() -> None:
         panel.ui.besideBox.click()
         panel.ui.liveButton.click()
         wait_until(lambda: panel._live.shown and panel._live._running is None, "the live view", seconds=3600)
-        panel.ui.referenceButton.click()
-        wait_until(lambda: "dB" in panel.ui.referenceLabel.text, "the reference", seconds=3600)
 
     photograph("ContrastCRL", (580, 860), use)
 

@@ -19,6 +19,7 @@ from mrinr.errors import Cancelled, InputError
 from mrinr.volume import Volume
 
 PROGRESS_INTERVAL = 0.1  # seconds
+QUICK = 0.3  # seconds: so short a job leaves little behind, and a slider cannot wait for the collection
 PREVIEW_INTERVAL = 0.5  # seconds, for each volume's name
 
 
@@ -64,7 +65,7 @@ class Worker:
         _vanish(self.folder)
 
     def _do(self, request: dict[str, Any]) -> None:
-        job = request["job"]
+        job, started = request["job"], time.monotonic()
         self.send(job, "started", {"pid": os.getpid()})
         try:
             self._run(request)
@@ -80,7 +81,8 @@ class Worker:
             self.send(job, "failed", data)
         self._cancelled.discard(job)
         cache.trim(self._cache)
-        _give_memory_back()
+        if time.monotonic() - started > QUICK:
+            _give_memory_back()
 
     def _run(self, request: dict[str, Any]) -> None:
         folder = self.folder / str(request["job"])
