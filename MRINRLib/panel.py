@@ -163,7 +163,10 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._endPreview()
         self._controls.showRunning(False)
         if job.error is not None:
-            logging.error("%s: %s\n%s", self.moduleName, job.error, getattr(job.error, "details", ""))
+            if not isinstance(
+                job.error, InputError
+            ):  # which names volumes, and they may be named after people
+                logging.error("%s: %s\n%s", self.moduleName, job.error, getattr(job.error, "details", ""))
             self._controls.say(str(job.error), error=True)
         elif job.state == "cancelled":
             self._controls.say(_("Cancelled; nothing was changed."))
