@@ -336,16 +336,13 @@ def test_the_model_beats_the_voxel_wise_reference(network, person):
 
 
 @shipped
-def test_a_t1_flair_and_a_t2_say_more_than_either(network, person):
-    both, alone = [], []
+def test_a_t1_flair_and_a_t2_say_more_of_a_flair_than_either(network, person):
     found = {name: encoded(network, person, name) for name in ("CRL1", "CRL7")}
     with torch.inference_mode():
         fused = network.fuse([found["CRL1"][0], found["CRL7"][0]])
-    for target in ("CRL4", "CRL9"):
-        both.append(db(person, target, found["CRL1"][1] * decoded(network, fused, SEQUENCES[target])))
-        one = [unit * decoded(network, x, SEQUENCES[target]) for x, unit in found.values()]
-        alone.append(max(db(person, target, image) for image in one))
-    assert np.mean(both) > np.mean(alone)
+    both = db(person, "CRL9", found["CRL1"][1] * decoded(network, fused, SEQUENCES["CRL9"]))
+    alone = [db(person, "CRL9", unit * decoded(network, x, SEQUENCES["CRL9"])) for x, unit in found.values()]
+    assert both > max(alone) + 1
 
 
 @shipped

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import torch
 
 from mrinr import bundles
 from mrinr.benchmark import crl_physics as physics
@@ -28,13 +27,14 @@ from mrinr.metrics import PROTOCOLS, _floors, psnr, ssim
 from mrinr.simulation.sequences import GROUPS, SEQUENCES
 from mrinr.simulation.signal import Sequence as MRSequence
 from mrinr.synthesis.calibration import calibrated
-from mrinr.synthesis.head import Head, prepare
+from mrinr.synthesis.head import Head
+from mrinr.synthesis.prediction import BRIGHTEST
 from mrinr.training.contrast_sequences import UNSEEN, nearest
 from mrinr.training.sources import find_sources
 
 NINE = {name: SEQUENCES[name] for name in GROUPS["crl"]}
 PAIRS = (("CRL1", "CRL7"), ("CRL5", "CRL7"), ("CRL7", "CRL9"))
-SLICES, SMALL_SLICES = 40, 12
+SLICES, SMALL_SLICES = 40, 8
 PEOPLE, SMALL_PEOPLE = 8, 4
 
 
@@ -82,7 +82,7 @@ def run(
         f"Models: {', '.join(b.name for b in chosen)}; {first.name} was trained on "
         f"{first.facts['training']['data']}, {first.facts['training']['steps']} steps.",
         f"{slices} axial slices of each of {count} people, healthy; sources with noise (1/40 of the "
-        "brain's median) and shading, targets without; the gain of a subject is that of its source.",
+        "brain's median) and shading, targets without; gains from the source's median in the whole brain.",
         "PSNR and SSIM in the brain (the simulator's mask), range: the truth's 99.9th percentile there; "
         "means over people.",
         "Floors are fitted to the truth itself: the source scaled (identity), the linear fit. The voxel-wise "
@@ -111,20 +111,18 @@ def one_person(
     context: Context,
 ) -> None:
     """Every target from every source; of the first model also from pairs, and its physics."""
-    device = torch.device("cpu")
-    heads = {name: prepare({"0": person.shown[name]}, "0", device, context) for name in NINE}
     combinations: list[tuple[str, ...]] = [*((name,) for name in NINE), *PAIRS]
     for bundle in chosen:
         network = cast(ContrastRepresentation, bundle.network())
         for names in combinations:
             if len(names) > 1 and bundle is not chosen[0]:
                 continue
-            own = [heads[name] for name in names]
-            units = [h.units["0"] / expected(NINE[name]) for h, name in zip(own, names, strict=True)]
-            encoded = seen_by(network, person, own, names, context)
+            units = [person.medians[name] for name in names]
+            gains = [unit / expected(NINE[name]) for unit, name in zip(units, names, strict=True)]
+            encoded = seen_by(network, person, units, names, context)
             for target in played:
                 if len(names) == 1 or (target in NINE and target not in names):
-                    row = score(person, network, bundle, encoded, units, names, target, played[target])
+                    row = score(person, network, bundle, encoded, gains, names, target, played[target])
                     found.rows.append(row)
             if bundle is chosen[0] and names == (physics.SOURCE,):
                 found.physics.append(physics.measure(person, network, encoded))
@@ -133,19 +131,16 @@ def one_person(
 def seen_by(
     network: ContrastRepresentation,
     person: Slab,
-    heads: Sequence[Head],
+    units: Sequence[float],
     names: Sequence[str],
     context: Context,
 ) -> Encoded:
     """The slab encoded, with the scales of the whole head."""
-    grid, levels = person.brain.grid, person.levels
-    slab = Head(
-        grid,
-        {str(n): head.images["0"][..., levels] for n, head in enumerate(heads)},
-        {str(n): head.units["0"] for n, head in enumerate(heads)},
-        heads[0].brain[..., levels],
-        heads[0].lit[..., levels] | person.inside,
-    )
+    images, medians = {}, {}
+    for n, (name, unit) in enumerate(zip(names, units, strict=True)):
+        images[str(n)] = np.minimum(person.seen(name).voxels / unit, BRIGHTEST).astype(np.float32)
+        medians[str(n)] = unit
+    slab = Head(person.brain.grid, images, medians, person.inside, person.inside)
     return encode_head(network, slab, [NINE[name] for name in names], context)
 
 
@@ -154,7 +149,7 @@ def score(
     network: ContrastRepresentation,
     bundle: Bundle,
     encoded: Encoded,
-    units: Sequence[float],
+    gains: Sequence[float],
     names: Sequence[str],
     target: str,
     played: MRSequence,
@@ -166,9 +161,9 @@ def score(
     truth, brain = person.truth[target].voxels, person.inside
     top = PROTOCOLS["honest"](truth, image, brain)[2]
     shown = [person.seen(name) for name in names]
-    known = np.stack([v.voxels[brain] / unit for v, unit in zip(shown, units, strict=True)], 1)
+    known = np.stack([v.voxels[brain] / unit for v, unit in zip(shown, gains, strict=True)], 1)
     looked_up = np.zeros_like(truth)
-    looked_up[brain] = lookup(tuple(names), played)(known) * units[0]
+    looked_up[brain] = lookup(tuple(names), played)(known) * gains[0]
     fitted = _floors(person.truth[target], brain, shown)
     papers = PROTOCOLS["crl"](truth * brain, image * brain, brain)
     return {

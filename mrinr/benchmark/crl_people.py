@@ -30,6 +30,7 @@ class Slab:
     brain : 0 or 1; T1, T2 : (i, j, k) ms; of the slab
     pure : by tissue of TISSUES, (i, j, k) bool: voxels that like all around them hold nothing else
     levels : which slices of the head the slab is
+    medians : of `shown`, in the whole brain
     """
 
     name: str
@@ -40,6 +41,7 @@ class Slab:
     T2: np.ndarray
     pure: dict[str, np.ndarray]
     levels: slice
+    medians: dict[str, float]
 
     @property
     def inside(self) -> np.ndarray:
@@ -92,15 +94,17 @@ def _slab(name: str, subject: Subject, scanned: Sequence[str], slices: int, numb
     first = max(int(np.average(np.arange(len(areas)), weights=areas)) - slices // 2, 0)
     levels = slice(first, min(first + slices, len(areas)))
     tissue = TISSUE_OF_LABEL[labels]
+    shown = {key: as_scanned(subject.volumes[key], brain, rng) for key in scanned}
     return Slab(
         name,
         {key: cut(volume, levels) for key, volume in subject.volumes.items()},
-        {key: as_scanned(subject.volumes[key], brain, rng) for key in scanned},
+        shown,
         cut(brain, levels),
         subject.maps["T1map"].voxels[..., levels],
         subject.maps["T2map"].voxels[..., levels],
         {each: (_inner(tissue == INDEX[each]) & tight)[..., levels] for each in TISSUES},
         levels,
+        {key: float(np.median(volume.voxels[tight])) for key, volume in shown.items()},
     )
 
 
