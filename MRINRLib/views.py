@@ -135,7 +135,7 @@ class Comparison:
     def show(self, inputNode: Any, resultNode: Any, rescanNode: Any = None, overlayNode: Any = None) -> None:
         """Open, or change what is shown.
 
-        resultNode : None leaves the lower row to the caller
+        resultNode : None shows the input in the lower row, too, over which the caller puts something
         rescanNode : the result as the input's scanner would see it, shown over the input in the upper row
         overlayNode : a map of the result, shown half transparent over it; the input is then not below
         """
@@ -143,11 +143,8 @@ class Comparison:
         if opening:
             self._open()
         self._uninterpolate([node for node in (inputNode, rescanNode) if node is not None])
-        rows = [(INPUT_VIEWS, (inputNode, rescanNode))]
-        if resultNode is not None:
-            lower = (inputNode, resultNode) if overlayNode is None else (resultNode, overlayNode)
-            rows.append((RESULT_VIEWS, lower))
-        for names, (below, over) in rows:
+        lower = (inputNode, resultNode) if overlayNode is None else (resultNode, overlayNode)
+        for names, (below, over) in ((INPUT_VIEWS, (inputNode, rescanNode)), (RESULT_VIEWS, lower)):
             for name in names:
                 composite = _sliceWidget(name).mrmlSliceCompositeNode()
                 composite.SetBackgroundVolumeID(below.GetID())

@@ -306,6 +306,9 @@ def test_dragging_a_slider_changes_what_the_views_show(panel, tmp_path):
     wait_until(lambda: image_in("Red+") is not None and panel._live._running is None, "the lower row")
     assert marked("Red+") and not marked("Red")
     assert composite("Red+").GetForegroundOpacity() == 1
+    fields = [slicer.app.layoutManager().sliceWidget(view).mrmlSliceNode().GetFieldOfView()[:2]
+              for view in ("Red", "Red+")]  # fmt: skip
+    assert fields[0] == pytest.approx(fields[1])
     picture(panel, "2_beside", tmp_path)
     ui.besideBox.click()
     settle(panel)
