@@ -245,3 +245,12 @@ def test_the_installed_folder_holds_all_that_modules_need_and_nothing_for_tests(
             p.relative_to(there) for p in (there / "Resources" / folder).rglob("*") if p.is_file()
         }
     assert not (there / "Testing").exists() and not list(there.rglob("conftest.py"))
+
+
+def test_the_proofs_that_contributing_names_exist():
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(test_\w+)`", page.split("## Slicer's rules")[1].split("\n## ")[0]))
+    files = (ROOT / "Testing" / "python").glob("test_*.py")
+    tests = "".join(path.read_text(encoding="utf-8") for path in files)
+    assert len(named) > 40
+    assert [name for name in sorted(named) if f"def {name}(" not in tests] == []
