@@ -172,7 +172,7 @@ def score(
         "sources": list(names),
         "target": target,
         "psnr": psnr(truth, image, brain, top),
-        "ssim": ssim(truth, image, brain, top),
+        "ssim": ssim(truth * brain, image * brain, brain, top),
         "papers": psnr(papers[0], papers[1], None, papers[2]),
         "reference": psnr(truth, looked_up, brain, top),
         "identity": psnr(truth, fitted["identity"], brain, top),
