@@ -1,6 +1,6 @@
 """How Resources/anatomy/brain_voxels.npz was made: which tissues lie in voxels of brains, from label maps.
 
-    python Testing/tools/sample_brain_voxels.py LABEL_MAP...
+python Testing/tools/sample_brain_voxels.py LABEL_MAP...
 """
 
 from __future__ import annotations
