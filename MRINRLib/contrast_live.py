@@ -214,8 +214,13 @@ class LiveView(VTKObservationMixin):
 
     def _receive(self, volumes: Mapping[str, Any]) -> None:
         volumes = {name: volume for name, volume in volumes.items() if name in self._planes}
-        if not volumes:  # of views that were left meanwhile
-            return
+        if volumes:  # none where the views were left meanwhile
+            self._fill(volumes)
+        self.shown += 1
+        if self._running is None and self._target is not None:
+            self._onState(text_of(of_times(self._target)), False, False)
+
+    def _fill(self, volumes: Mapping[str, Any]) -> None:
         first = not self._images
         bright = np.concatenate([volume.voxels.ravel() for volume in volumes.values()])
         for name, volume in volumes.items():
@@ -228,9 +233,6 @@ class LiveView(VTKObservationMixin):
             displays.image(node, bright, bright > 0)
         if first or set(self._images) != set(volumes):
             self._compose()
-        self.shown += 1
-        if self._running is None and self._target is not None:
-            self._onState(text_of(of_times(self._target)), False, False)
 
     def _newImage(self, view: str) -> Any:
         node = slicer.vtkMRMLScalarVolumeNode()

@@ -16,7 +16,8 @@ from mrinr.volume import Volume
 
 MODEL = "recogniser-compact"
 # Warnings that are wrong are soon ignored: they need a network that is sure.
-SURE, SURE_OF_SEQUENCE, NOT_AT_ALL = 0.95, 0.8, 0.02
+SURE_OF_FLIP, SURE_OF_OTHER = 0.95, 0.9
+LIKELY, NOT_AT_ALL = 0.5, 0.005  # what it looks like, and what it is said to be
 ALIKE = ({"T1", "T1ce"}, {"T1", "PD"}, {"T2", "PD"}, {"FLAIR", "DWI"})  # not told apart
 FLIPPED = dict(zip(FLIPS, ("to lie back to front", "to be upside down"), strict=True))
 
@@ -34,17 +35,19 @@ def sentences(head: Head, inputs: Mapping[str, Volume], network: nn.Module) -> l
     for name, image in head.images.items():
         found = chances(network, views(image, head.brain))
         label = f"{name} ({inputs[name].name})"
-        if found["other"] > SURE:
+        if found["other"] > SURE_OF_OTHER:
             said.append(
                 f"{label} looks unlike any MR head that the model has seen; the result may mean nothing."
             )
             continue
         said += [
-            f"{label} seems {FLIPPED[flip]}; check its orientation." for flip in FLIPS if found[flip] > SURE
+            f"{label} seems {FLIPPED[flip]}; check its orientation."
+            for flip in FLIPS
+            if found[flip] > SURE_OF_FLIP
         ]
         sequence = max(INPUTS, key=lambda each: found[each])
         if (
-            found[sequence] > SURE_OF_SEQUENCE
+            found[sequence] > LIKELY
             and found[name] < NOT_AT_ALL
             and not any({name, sequence} <= pair for pair in ALIKE)
         ):

@@ -11,6 +11,7 @@ class ContrastCRLPanelTest(unittest.TestCase):
         from MRINRLib import install
 
         slicer.mrmlScene.Clear()
+        slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
         self.panel = slicer.util.getModuleWidget("ContrastCRL")
         self.panel.enter()
         if not install.hasTorch() or not self.panel.logic.models.shipped:
@@ -19,7 +20,7 @@ class ContrastCRLPanelTest(unittest.TestCase):
     def tearDown(self):
         self.panel.exit()
 
-    def waitFor(self, condition, seconds=300):
+    def waitFor(self, condition, seconds=120):
         end = time.time() + seconds
         while not condition():
             self.assertLess(time.time(), end, "waited too long")
