@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -35,3 +37,27 @@ def screenshot(name: str, default: Path) -> str:
     folder = Path(os.environ.get("MRINR_SCREENSHOTS", default))
     folder.mkdir(parents=True, exist_ok=True)
     return str(folder / f"{name}.png")
+
+
+def run_in_a_fresh_slicer(module: str, script: str, first: str = "") -> None:
+    """Run `script` with `slicer`, `panel` and `own`, without PYTHONPATH and with the models that ship."""
+    lines = f"""
+import sys
+sys.path[:0] = [{str(ROOT / "Testing")!r}]
+{first}
+from host import start
+slicer = start()
+slicer.loadModule({str(ROOT / module / f"{module}.py")!r})
+panel = slicer.util.getModuleWidget({module!r})
+panel.parent.enter()
+own = sys.modules[{module!r}].{module}Test
+{textwrap.dedent(script)}
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", lines],
+        cwd=ROOT.parent,
+        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr

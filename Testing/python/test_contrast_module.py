@@ -8,16 +8,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
-import textwrap
 import unittest
 
 import numpy as np
 import psutil
 import pytest
 from PIL import Image
-from slicer_session import ROOT, screenshot, slicer, wait_until
+from slicer_session import ROOT, run_in_a_fresh_slicer, screenshot, slicer, wait_until
 
 pytest.importorskip("torch")
 
@@ -636,32 +633,9 @@ def test_the_test_that_runs_inside_slicer_passes_here_too(module, monkeypatch):
     slicer.mrmlScene.Clear()
 
 
-def run_in_a_fresh_slicer(script: str, first: str = "") -> None:
-    """Run `script` with `slicer` and `panel`, without PYTHONPATH and with the models that ship."""
-    lines = f"""
-import sys
-sys.path[:0] = [{str(ROOT / "Testing")!r}]
-{first}
-from host import start
-slicer = start()
-slicer.loadModule({str(ROOT / "ContrastCRL" / "ContrastCRL.py")!r})
-panel = slicer.util.getModuleWidget("ContrastCRL")
-panel.parent.enter()
-own = sys.modules["ContrastCRL"].ContrastCRLTest
-{textwrap.dedent(script)}
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", lines],
-        cwd=ROOT.parent,
-        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-
-
 def test_the_module_loads_where_torch_and_safetensors_are_missing():
     run_in_a_fresh_slicer(
+        "ContrastCRL",
         """
         assert "PyTorch is not installed" in panel.ui.deviceLabel.text
         node = own().averageHead()
@@ -686,6 +660,7 @@ host.scripted._pip_ensure = lambda *a, **k: None  # Slicer's own does nothing wh
 
 def test_reloading_the_module_loads_the_shared_packages_anew():
     run_in_a_fresh_slicer(
+        "ContrastCRL",
         """
         old = sys.modules["MRINRLib.contrast_live"]
         panel.onReload()
@@ -694,9 +669,9 @@ def test_reloading_the_module_loads_the_shared_packages_anew():
         fresh.enter()
         fresh.ui.fillButton.click()
         assert fresh.ui.messageLabel.text
-        """
+        """,
     )
 
 
 def test_the_modules_own_test_passes_with_the_models_that_ship():
-    run_in_a_fresh_slicer("own().runTest()")
+    run_in_a_fresh_slicer("ContrastCRL", "own().runTest()")

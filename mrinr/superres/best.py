@@ -17,7 +17,7 @@ from mrinr.geometry import Grid
 from mrinr.superres import cubic, guided, hidden, profile_inr
 from mrinr.superres.problem import Problem, Solution
 
-NETWORKS = 4  # on real crops two gain about 0.1 dB over one, four 0.15 to 0.2
+NETWORKS = 4  # 0.15 dB above one on real crops (Testing/benchmarks/inr_cost.py)
 # Hidden slices favour `guided`: where its error on them was 5 % smaller, it was 0.3 dB worse on the truth.
 CLEARLY = 1.15
 
@@ -45,7 +45,7 @@ def solve(
     if any(shares.values()):
         end = context.stage(0.94, 1.0)
         predicted = guided.solve(problem, end, rounds=1, steps=steps, guides=average).volumes
-        volumes = {c: torch.lerp(average[c], predicted[c], shares[c]) for c in average}
+        volumes = {c: torch.lerp(average[c], predicted[c], shares.get(c, 0.0)) for c in average}
     correction = {c: volumes[c] - average[c] for c in average}
 
     def sample(grid: Grid) -> dict[str, Tensor]:
@@ -56,7 +56,7 @@ def solve(
 
 
 def shares_of_guided(problem: Problem, context: Context, epochs: int, steps: int) -> dict[str, float]:
-    """The share of `guided` by contrast, from hidden slices of a central block; {} without any."""
+    """The share of `guided` by contrast, from hidden slices of a central block; without them none."""
     profile = problem.observations[0].operator.profile
     trial = hidden.hide(hidden.central_block(problem, profile))
     context.progress(0.0, "Weighing the methods on hidden slices")

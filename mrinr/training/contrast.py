@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Sequence
 from itertools import combinations
@@ -19,14 +18,13 @@ from mrinr.synthesis.prediction import Prediction
 from mrinr.training.contrast_sequences import BOX, UNSEEN, distance, nearest
 from mrinr.training.contrast_slices import Contrasts
 from mrinr.training.export import KEPT, judge
-from mrinr.training.recipe import mean_absolute, pinball
+from mrinr.training.recipe import descend, mean_absolute, pinball, warm_cosine
 
 OUTSIDE = 0.15  # weight of what is not brain
 DISEASE = 3.0  # added to the weight of lesions
 SHARED = 0.1  # weight of the structural consistency, as in the paper
 SQUARED = 6.0  # weight of the squared error: the mean, not the median, scores best in PSNR
 FAINT, FAINTNESS = 0.05, 0.03  # weight of the relative error, and the signal below which it becomes absolute
-WARM_UP = 0.02  # of the training
 INTERVALS = 1  # targets a step whose interval is learned
 EPSILON = 1e-6
 
@@ -40,20 +38,14 @@ class ContrastRecipe:
         self.optimizers = {"generator": torch.optim.Adam(network.parameters(), rate, betas=(0.9, 0.99))}
 
     def decay(self, fraction: float) -> float:
-        if fraction < WARM_UP:
-            return (fraction + 1e-3) / WARM_UP
-        return 0.5 * (1 + math.cos(math.pi * (fraction - WARM_UP) / (1 - WARM_UP))) + 1e-3
+        return warm_cosine(fraction)
 
     def step(self, batch: Contrasts, accelerator: Any) -> dict[str, float]:
         model, optimizer = self.networks["generator"], self.optimizers["generator"]
         assert isinstance(model, ContrastRepresentation)
         with accelerator.autocast():
             losses = terms(model, batch)
-        optimizer.zero_grad(set_to_none=True)
-        accelerator.backward(sum(losses.values()))
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        return {name: float(value.detach()) for name, value in losses.items()}
+        return descend(model, optimizer, losses, accelerator)
 
     def facts(self, held_out: Sequence[Contrasts]) -> dict[str, Any]:
         """What a bundle carries beside what every bundle does."""

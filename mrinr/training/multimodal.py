@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Mapping
 from typing import Any
@@ -13,11 +12,10 @@ from torch import nn
 from mrinr.synthesis.multimodal import Multimodal, fuse, moved_by
 from mrinr.synthesis.prediction import Prediction
 from mrinr.training.batch import Batch
-from mrinr.training.recipe import mean_absolute, pinball
+from mrinr.training.recipe import descend, mean_absolute, pinball, warm_cosine
 
 OUTSIDE = 0.15  # weight of what is not brain: skull and scalp are drawn, but not at the brain's cost
 DISEASE = 9.0  # added to the weight of lesions: few voxels, and what people look for
-WARM_UP = 0.02  # of the training
 LEVER = 50.0  # pixels, about the radius of a brain
 PER_PIXEL = 0.02  # loss for a pixel of misalignment
 PRACTICE = (0.17, 4.0, 4.0)  # largest motion that the spatial transformer practises on: radians, pixels
@@ -34,20 +32,14 @@ class ModalityInvariant:
         self.optimizers = {"generator": torch.optim.Adam(network.parameters(), rate)}
 
     def decay(self, fraction: float) -> float:
-        if fraction < WARM_UP:
-            return (fraction + 1e-3) / WARM_UP
-        return 0.5 * (1 + math.cos(math.pi * (fraction - WARM_UP) / (1 - WARM_UP))) + 1e-3
+        return warm_cosine(fraction)
 
     def step(self, batch: Batch, accelerator: Any) -> dict[str, float]:
         model, optimizer = self.networks["generator"], self.optimizers["generator"]
         assert isinstance(model, Multimodal)
         with accelerator.autocast():
             losses = terms(model, batch)
-        optimizer.zero_grad(set_to_none=True)
-        accelerator.backward(sum(losses.values()))
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        return {name: float(value.detach()) for name, value in losses.items()}
+        return descend(model, optimizer, losses, accelerator)
 
     def predict(self, network: nn.Module, batch: Batch, target: str) -> Prediction:
         return in_float(network(batch.seen, target=target))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -12,6 +13,8 @@ from mrinr.training.batch import Batch
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+WARM_UP = 0.02  # of the training
 
 
 class Recipe(Protocol):
@@ -32,6 +35,24 @@ class Recipe(Protocol):
 
     def predict(self, network: nn.Module, batch: Batch, target: str) -> Prediction:
         """What `network` (the generator, or its average over steps) makes of the inputs of a batch."""
+
+
+def warm_cosine(fraction: float) -> float:
+    """A learning rate that rises from nearly 0 within WARM_UP of the training, then falls as a cosine."""
+    if fraction < WARM_UP:
+        return (fraction + 1e-3) / WARM_UP
+    return 0.5 * (1 + math.cos(math.pi * (fraction - WARM_UP) / (1 - WARM_UP))) + 1e-3
+
+
+def descend(
+    model: nn.Module, optimizer: torch.optim.Optimizer, losses: dict[str, torch.Tensor], accelerator: Any
+) -> dict[str, float]:
+    """One step down the sum of `losses`, the gradient's norm at most 1; the losses, for people to watch."""
+    optimizer.zero_grad(set_to_none=True)
+    accelerator.backward(sum(losses.values()))
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    return {name: float(value.detach()) for name, value in losses.items()}
 
 
 def pinball(found: Prediction, truth: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
