@@ -79,10 +79,10 @@ def _sidecar(node: Any) -> dict[str, Any]:
     return sidecar.read(Path(file)) if file else {}
 
 
-def fillFromStudy() -> list[Source]:
-    """The spin echoes of the study that is shown whose times are known; without any, its first volume."""
+def fillFromStudy(among: Sequence[Any] | None = None) -> list[Source]:
+    """The spin echoes whose times are known, of the study that is shown or of `among`; else the first one."""
     found = []
-    for node in study.images():
+    for node in study.images() if among is None else among:
         try:
             found.append(sourceFor(node))
         except InputError:

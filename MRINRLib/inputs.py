@@ -66,10 +66,13 @@ def check(node: Any) -> None:
         )
 
 
-def fillFromStudy() -> list[Input]:
-    """The volumes of the study that is shown: one for each sequence, the finest, then those not used."""
+def fillFromStudy(among: Sequence[Any] | None = None) -> list[Input]:
+    """The volumes of the study that is shown, or those of `among`.
+
+    One for each sequence, the finest, then those not used.
+    """
     found = []
-    for node in study.images():
+    for node in study.images() if among is None else among:
         try:
             found.append(inputFor(node))
         except InputError:

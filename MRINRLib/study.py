@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,14 +53,14 @@ def choiceFor(node: Any, contrast: str | None = None) -> Choice:
     return Choice(node, contrast or node.GetName(), stack.slice_axis, stack.thickness)
 
 
-def fillFromStudy(scene: Any = None) -> list[Choice]:
-    """The stacks of the study that is shown, else of the first one.
+def fillFromStudy(among: Sequence[Any] | None = None) -> list[Choice]:
+    """The stacks of the study that is shown, else of the first one; with `among`, of these volumes.
 
     Thick slices come first, then volumes of contrasts that have no thick slices, which guide the others.
     Localizers and MRINR's own results are left out.
     """
     choices = []
-    for node in images(scene):
+    for node in images() if among is None else among:
         try:
             choices.append(choiceFor(node))
         except InputError:
@@ -75,12 +75,14 @@ def refuseLabels(node: Any) -> None:
         raise InputError(_("{volume} is a label map; choose an MR volume.").format(volume=nodes.nameOf(node)))
 
 
-def images(scene: Any = None) -> list[Any]:
+def images() -> list[Any]:
     """The MR volumes of the study that is shown, else of the first one; no localizers, nothing of MRINR's."""
-    scene = scene or slicer.mrmlScene
-    return _sameStudy(
-        node for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", scene) if _isImage(node)
-    )
+    return _sameStudy(allImages())
+
+
+def allImages() -> list[Any]:
+    """The same of all studies."""
+    return [node for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") if _isImage(node)]
 
 
 def _isImage(node: Any) -> bool:
@@ -97,9 +99,8 @@ def _anisotropy(choice: Choice) -> float:
     return float(spacing[choice.sliceAxis] / np.delete(spacing, choice.sliceAxis).max())
 
 
-def _sameStudy(candidates: Iterable[Any]) -> list[Any]:
+def _sameStudy(found: Sequence[Any]) -> list[Any]:
     """Those under the same subject hierarchy parent as the volume in the slice views, else as the first."""
-    found = list(candidates)
     composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
     shown = [slicer.mrmlScene.GetNodeByID(c.GetBackgroundVolumeID() or "") for c in composites]
     first = next((node for node in shown if node in found), found[0] if found else None)
