@@ -8,6 +8,7 @@ import numpy as np
 
 from mrinr.errors import InputError
 
+FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])  # RAS <-> LPS
 AXIS_NAMES = ("sagittal", "coronal", "axial")  # of slices stacked along R, A, S
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 import SimpleITK as sitk
 
-from mrinr.geometry import Grid
+from mrinr.geometry import FLIP, Grid
 from mrinr.volume import Volume
-
-FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])  # RAS <-> LPS
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)  # what matters is said in our own sentences
 

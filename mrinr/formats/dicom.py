@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import SimpleITK as sitk
 
 from mrinr.errors import InputError
-from mrinr.itk import FLIP, affine_of, voxels_of
+from mrinr.formats import dicom_enhanced, dicom_slices
+from mrinr.geometry import FLIP
+from mrinr.itk import affine_of, voxels_of
 from mrinr.volume import Volume
 
 NUMBERS = {  # DICOM tag: our key; DICOM is in mm, ms and T already
@@ -21,30 +25,45 @@ NUMBERS = {  # DICOM tag: our key; DICOM is in mm, ms and T already
     "0018|0087": "field_strength",
 }
 SERIES, DESCRIPTION, IMAGE_TYPE = "0020|000e", "0008|103e", "0008|0008"
-POSITION, ORIENTATION = "0020|0032", "0020|0037"
+POSITION, ORIENTATION, ECHO = "0020|0032", "0020|0037", "0018|0081"
+CLASS, INSTANCE, FRAMES = "0008|0016", "0008|0018", "0028|0008"
 
 
 def read(path: Path) -> Volume:
     """Read the one series in a folder, or the series that a file belongs to. See `mrinr.formats.read`."""
     folder = path if path.is_dir() else path.parent
-    files = _series_files(path, folder)
+    files, warnings = _series_files(path, folder)
     headers = [_header(file) for file in files]
-    first = headers[0]
-    if "LOCALIZER" in first.get(IMAGE_TYPE, "").upper():
+    frames = [n for n, header in enumerate(headers) if _is_enhanced(header)]
+    if any(_is_localizer(header) for header in headers):
         raise InputError(f"{path} is a localizer, not a volume; choose another series.")
-    if len(files) == 1:
-        image = _pixels(path, files)
-        affine = affine_of(image)
+    if frames:
+        volume = dicom_enhanced.read(_one_file(path, [files[n] for n in frames]))
+        volume = replace(volume, name=path.name)
     else:
-        order, step, origin = _sort(path, headers)
-        image = _pixels(path, [files[n] for n in order])
-        affine = affine_of(image)
+        volume = _read_slices(path, files, headers, warnings)
+    return replace(volume, meta={**volume.meta, **({"warnings": tuple(warnings)} if warnings else {})})
+
+
+def _read_slices(path: Path, files: list[str], headers: list[dict[str, str]], warnings: list[str]) -> Volume:
+    """A volume of one file a slice."""
+    kept = _once(headers, warnings, path)
+    if len(kept) > 1:
+        positions, axes = _places(path, [headers[n] for n in kept])
+        if path.is_file() and dicom_slices.is_repeated(positions, axes):
+            kept = _same_echo(path, files, headers, kept)
+            positions, axes = _places(path, [headers[n] for n in kept])
+        order, step, origin = dicom_slices.sort(path, positions, axes)
+        kept = [kept[n] for n in order]
+    image = _pixels(path, [files[n] for n in kept])
+    affine = affine_of(image)
+    if len(kept) > 1:
         affine[:3, 2], affine[:3, 3] = FLIP[:3, :3] @ step, FLIP[:3, :3] @ origin
     if image.GetNumberOfComponentsPerPixel() != 1:
         raise InputError(
             f"{path} holds colours; one number a voxel is needed (choose the scanner's own series)."
         )
-    return Volume(voxels_of(image), affine, path.name, _meta(first))
+    return Volume(voxels_of(image), affine, path.name, _meta(headers[kept[0]]))
 
 
 def series(folder: Path) -> list[tuple[Path, str]]:
@@ -53,26 +72,31 @@ def series(folder: Path) -> list[tuple[Path, str]]:
     for name in sorted(sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))):
         file = min(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), name))
         header = _header(file)
-        if "LOCALIZER" not in header.get(IMAGE_TYPE, "").upper():
+        if not _is_localizer(header):
             found.append((Path(file), header.get(DESCRIPTION, "")))
     return found
 
 
 def files(path: Path) -> list[Path]:
     """The files of the one series in a folder, or of a file's series. Raises InputError as `read`."""
-    return sorted(map(Path, _series_files(path, path if path.is_dir() else path.parent)))
+    return sorted(map(Path, _series_files(path, path if path.is_dir() else path.parent)[0]))
 
 
-def _series_files(path: Path, folder: Path) -> list[str]:
-    """The files of the series, in any order."""
+def _series_files(path: Path, folder: Path) -> tuple[list[str], list[str]]:
+    """The files of the series, in any order, and warnings about what was left out."""
     if path.is_file():
-        series = _header(str(path)).get(SERIES, "")
+        header = _header(str(path))
+        series = "" if _is_enhanced(header) else header.get(SERIES, "")
         files = list(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series)) if series else []
-        return files if path.name in {Path(file).name for file in files} else [str(path)]
+        return (files if path.name in {Path(file).name for file in files} else [str(path)]), []
     found = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
     if not found:
         raise InputError(f"{path} holds no DICOM series; name a folder of DICOM files or an image file.")
     groups = sorted(sorted(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), s)) for s in found)
+    volumes = [group for group in groups if not _is_localizer(_header(group[0]))]
+    if len(volumes) == 1 and len(groups) > 1:
+        return volumes[0], [f"{path.name} also holds a localizer, which is left out."]
+    groups = volumes or groups
     if len(groups) > 1:
         listed = ", ".join(
             f"{_header(group[0]).get(DESCRIPTION) or 'unnamed'} ({len(group)} images, {Path(group[0]).name})"
@@ -81,7 +105,40 @@ def _series_files(path: Path, folder: Path) -> list[str]:
         raise InputError(
             f"{path} holds {len(groups)} series: {listed}; name one file of the series you want."
         )
-    return groups[0]
+    return groups[0], []
+
+
+def _one_file(path: Path, files: list[str]) -> Path:
+    if len(files) > 1:
+        names = ", ".join(sorted(Path(file).name for file in files))
+        raise InputError(f"{path} holds {len(files)} files that are volumes each: {names}; name one of them.")
+    return Path(files[0])
+
+
+def _is_localizer(header: dict[str, str]) -> bool:
+    return "LOCALIZER" in header.get(IMAGE_TYPE, "").upper()
+
+
+def _is_enhanced(header: dict[str, str]) -> bool:
+    """Many frames in one file, or the kind of file that is made for them."""
+    return header.get(CLASS, "") in dicom_enhanced.CLASSES or header.get(FRAMES, "1") not in ("", "0", "1")
+
+
+def _once(headers: list[dict[str, str]], warnings: list[str], path: Path) -> list[int]:
+    """Which files to take: of files that are copies of one image only the first."""
+    first: dict[str, int] = {}
+    for n, header in enumerate(headers):
+        first.setdefault(header.get(INSTANCE) or f"file {n}", n)
+    copies = len(headers) - len(first)
+    if copies:
+        warnings.append(f"{path.name} holds {copies} images twice; their copies are left out.")
+    return list(first.values())
+
+
+def _same_echo(path: Path, files: list[str], headers: list[dict[str, str]], kept: list[int]) -> list[int]:
+    """Of a series with several echoes those images that have the echo time of the named file."""
+    echo = next(h.get(ECHO) for f, h in zip(files, headers, strict=True) if Path(f).name == path.name)
+    return [n for n in kept if headers[n].get(ECHO) == echo]
 
 
 def _header(file: str) -> dict[str, str]:
@@ -94,7 +151,7 @@ def _header(file: str) -> dict[str, str]:
         raise InputError(
             f"{file} is truncated, damaged or no DICOM image; copy or export it again."
         ) from error
-    wanted = (*NUMBERS, SERIES, DESCRIPTION, IMAGE_TYPE, POSITION, ORIENTATION)
+    wanted = (*NUMBERS, SERIES, DESCRIPTION, IMAGE_TYPE, POSITION, ORIENTATION, CLASS, INSTANCE, FRAMES)
     return {tag: reader.GetMetaData(tag).strip() for tag in wanted if reader.HasMetaDataKey(tag)}
 
 
@@ -110,36 +167,24 @@ def _pixels(path: Path, files: list[str]) -> sitk.Image:
         reader.SetOutputPixelType(sitk.sitkFloat32)
         return reader.Execute()
     except RuntimeError as error:
-        raise InputError(
-            f"{path} is truncated or damaged, or its slices differ in size; export it again."
-        ) from error
+        raise InputError(dicom_enhanced.unreadable(path, _transfer_syntax(files[0]))) from error
 
 
-def _sort(path: Path, headers: list[dict[str, str]]) -> tuple[list[int], np.ndarray, np.ndarray]:
-    """The order of the slices, the step from one to the next and the first one's position (LPS mm)."""
+def _transfer_syntax(file: str) -> str:
+    try:
+        return str(pydicom.filereader.read_file_meta_info(file).get("TransferSyntaxUID", ""))
+    except (OSError, EOFError, pydicom.errors.InvalidDicomError):
+        return ""
+
+
+def _places(path: Path, headers: list[dict[str, str]]) -> tuple[np.ndarray, np.ndarray]:
+    """Positions (slices, 3) in LPS mm and directions of rows and columns (slices, 6)."""
     try:
         positions = np.array([[float(x) for x in h[POSITION].split("\\")] for h in headers]).reshape(-1, 3)
         axes = np.array([[float(x) for x in h[ORIENTATION].split("\\")] for h in headers]).reshape(-1, 6)
     except (KeyError, ValueError) as error:
         raise InputError(f"{path} has slices without a position; export the series again.") from error
-    if np.abs(axes - axes[0]).max() > 1e-3:
-        raise InputError(f"{path} has slices in several orientations (a localizer?); choose another series.")
-    along = positions @ np.cross(axes[0, :3], axes[0, 3:])
-    order = np.argsort(along, kind="stable")
-    gaps = np.diff(along[order])
-    usual = float(np.median(gaps))
-    if gaps.min() < 1e-3:
-        raise InputError(
-            f"{path} has several images at one position (echoes or time points); "
-            "export one volume as its own series."
-        )
-    if np.abs(gaps - usual).max() > max(0.02 * usual, 0.02):
-        raise InputError(
-            f"{path} has uneven slice distances ({gaps.min():.2f} to {gaps.max():.2f} mm): "
-            "slices are missing, or it is no single volume; export the series again."
-        )
-    first, last = positions[order[0]], positions[order[-1]]
-    return order.tolist(), (last - first) / (len(order) - 1), first
+    return positions, axes
 
 
 def _meta(header: dict[str, str]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 import mrinr
 from mrinr.errors import InputError
 from mrinr.files import reason, write_bytes
-from mrinr.itk import FLIP
+from mrinr.geometry import FLIP
 from mrinr.volume import Volume
 
 # What is the same for a derived series: whose it is and of which study; and, in the same space, where it is.
