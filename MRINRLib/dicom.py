@@ -16,6 +16,11 @@ NUMBERS = {  # tag: our key, as in mrinr.formats.dicom
 }
 DESCRIPTION, PROTOCOL, IMAGE_TYPE = "0008,103e", "0018,1030", "0008,0008"
 AGENT, SCANNING = "0018,0010", "0018,0020"
+CLASS = "0008,0016"
+ENHANCED = (
+    "1.2.840.10008.5.1.4.1.1.4.1",
+    "1.2.840.10008.5.1.4.1.1.4.4",
+)  # as in mrinr.formats.dicom_enhanced
 
 
 def files(node: Any) -> list[str]:
@@ -55,7 +60,24 @@ def metaFromNode(node: Any) -> dict[str, float]:
             continue
         if number > 0:
             meta[key] = number
+    if not meta and value(node, CLASS) in ENHANCED:
+        return _metaOfFrames(node)
     return meta
+
+
+def _metaOfFrames(node: Any) -> dict[str, float]:
+    """The same of an enhanced file, whose numbers stand with each frame, unseen by the database."""
+    paths = files(node)
+    try:
+        import pydicom
+
+        from mrinr.formats import dicom_enhanced
+
+        found = dicom_enhanced.meta(pydicom.dcmread(paths[0], stop_before_pixels=True)) if paths else {}
+    except (ImportError, OSError, ValueError, AttributeError, TypeError) as error:
+        logging.warning("DICOM: the frames of an enhanced file could not be read (%s)", type(error).__name__)
+        return {}
+    return {key: found[key] for key in NUMBERS.values() if found.get(key, 0) > 0}
 
 
 def descriptions(node: Any) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dicom_files import write_enhanced
 from phantoms import head_stack
 from slicer_session import ROOT, slicer
 
@@ -109,6 +110,21 @@ def test_dicom_gives_thickness_contrast_and_localizers(monkeypatch):
     load("6: series", uids="1.2")
     assert filled() == [("5: series", "T2", "axial", 3.5)]
     assert dicom.metaFromNode(node) == {"thickness": 3.5, "TE": 90.0}
+
+
+def test_an_enhanced_file_gives_thickness_and_times_though_the_database_knows_none(tmp_path, monkeypatch):
+    from MRINRLib import dicom
+
+    said = {"TR": 9000.0, "TE": 120.0, "TI": 2500.0, "thickness": 3.5}
+    path = write_enhanced(tmp_path / "e.dcm", [(np.ones((12, 10, 5), int), np.diag([1.0, 1, 4, 1]), said)])
+    database = Database({"1.3": {"0008,0016": "1.2.840.10008.5.1.4.1.1.4.1", "0008,103e": "FLAIR tra"}})
+    monkeypatch.setattr(database, "fileForInstance", lambda uid: str(path), raising=False)
+    monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
+    node = load("7: series", uids="1.3")
+    assert dicom.metaFromNode(node) == said
+    assert filled() == [("7: series", "FLAIR", "axial", 3.5)]
+    path.write_bytes(path.read_bytes()[:400])
+    assert dicom.metaFromNode(node) == {}
 
 
 def test_without_a_dicom_database_nothing_is_missed():
