@@ -11,6 +11,7 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
+from mrinr import through_plane
 from mrinr.contrasts import contrast_of
 from mrinr.errors import InputError
 from mrinr.volume import Stack
@@ -68,6 +69,11 @@ def fillFromStudy(among: Sequence[Any] | None = None) -> list[Choice]:
     thick = [choice for choice in choices if _anisotropy(choice) >= THICK]
     known = {choice.contrast for choice in thick}
     return thick + [choice for choice in choices if choice not in thick and choice.contrast not in known]
+
+
+def interpolated(choices: Sequence[Choice]) -> list[str]:
+    """A sentence for each stack whose voxels say that it was interpolated across its slices."""
+    return [text for text in (through_plane.warning(choice.stack()) for choice in choices) if text]
 
 
 def refuseLabels(node: Any) -> None:

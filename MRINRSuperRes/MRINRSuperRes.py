@@ -166,9 +166,8 @@ class MRINRSuperResWidget(Panel):
             )
             return
         setChoices(self._parameterNode, rows)
-        self._controls.say(
-            _("Stacks found: {count}. Check contrast, slices and thickness.").format(count=len(rows))
-        )
+        found = _("Stacks found: {count}. Check contrast, slices and thickness.").format(count=len(rows))
+        self._controls.say("\n".join([found, *study.interpolated(rows)]))
 
     def onAddButton(self, checked: bool = False) -> None:
         """Called when the user presses Add beside the volume selector."""
@@ -180,6 +179,7 @@ class MRINRSuperResWidget(Panel):
             return
         setChoices(self._parameterNode, [*choices(self._parameterNode), row])
         self.ui.addSelector.setCurrentNode(None)
+        self._controls.say("\n".join(study.interpolated([row])))
 
     def _onStacksEdited(self, rows: list[study.Choice]) -> None:
         setChoices(self._parameterNode, rows)

@@ -24,7 +24,7 @@ FOUNDATION = {
     for name in (
         "acquisition", "context", "contrasts", "degrade", "errors", "files", "formats", "geometry",
         "intensity", "itk", "memory", "metrics", "pictures", "provenance", "registration", "resources",
-        "volume",
+        "through_plane", "volume",
     )
 } | {"mrinr"}  # fmt: skip
 # package: what it may import besides itself and the foundation

@@ -27,6 +27,7 @@ from mrinr.superres.grid import check_overlap, check_spacing
 from mrinr.superres.methods import check_settings, solver
 from mrinr.superres.problem import Observation, Problem, Solution, observe
 from mrinr.superres.result import Reconstruction
+from mrinr.through_plane import warning as interpolation_warning
 from mrinr.volume import Stack, Volume, check_image
 
 LEAST_SEEN = 0.01  # of a slice's weight: less says nothing about a voxel
@@ -60,6 +61,8 @@ def run(stacks: list[Stack], options: Options, context: Context) -> Reconstructi
     grid = fitting_grid(stacks, options, context)
     around = grid if options.roi is None else with_margin(grid, stacks)
     context.progress(0.01, "Aligning the stacks")
+    for sentence in filter(None, map(interpolation_warning, stacks)):
+        context.warn(sentence)
     given = stacks
     if options.register == "auto":
         stacks, motions = align(stacks, context.stage(0.01, 0.08))
