@@ -35,12 +35,14 @@ from MRINRLib.contrast_choices import (
     targetOf,
     timesOf,
 )
+from MRINRLib.contrast_cursor import CursorLine
 from MRINRLib.contrast_job import ContrastJob, Request, SearchJob, Sweep, SweepJob, checkTarget, ownEngine
 from MRINRLib.contrast_live import LiveView
 from MRINRLib.contrast_models import ContrastModels, ContrastModelSection
 from MRINRLib.contrast_reference import ReferenceLine
 from MRINRLib.contrast_results import ContrastResults
-from MRINRLib.contrast_search_section import SearchSection, plot
+from MRINRLib.contrast_search_plot import plot
+from MRINRLib.contrast_search_section import SearchSection
 from MRINRLib.contrast_sliders import ContrastSliders
 from MRINRLib.contrast_sources import Source, Times
 from MRINRLib.contrast_sources_table import SourcesTable
@@ -90,7 +92,8 @@ class ContrastCRLParameterNode:
     sources, TRs, TEs, TIs - One entry a scan, all of the same length.
     TR, TE, TI - What the sliders say; TI 0 is no inversion.
     model, modelFolders - A model's name or folder, and the folders that the person added to the list.
-    beside, fade - How the live view is shown: side by side, else over the scan at this opacity.
+    beside, fade, liveUncertainty - How the live view is shown: side by side, else over the scan at this
+        opacity; with a map of its uncertainty.
     register, device, preview, showUncertainty - See their tooltips.
     results - Synthetic volumes made in this scene.
     regions, firstRegion, secondRegion - A segmentation or a label map, and two of its regions.
@@ -109,6 +112,7 @@ class ContrastCRLParameterNode:
     modelFolders: list[str]
     beside: bool = False
     fade: Annotated[float, WithinRange(0.0, 1.0)] = 1.0
+    liveUncertainty: bool = False
     register: bool = True
     device: Annotated[str, Choice(["auto", "cpu", "cuda", "mps"])] = "auto"
     preview: bool = True
@@ -148,6 +152,7 @@ class ContrastCRLWidget(Panel):
         self._search = SearchSection(ui, self._onRegions, self._onTimes)
         self._device = DeviceLine(ui.deviceLabel, ownEngine)
         self._live = LiveView(self._onLiveState)
+        self._cursor = CursorLine(ui.cursorLabel, self._live.at)
         self._reference = ReferenceLine(ui.referenceLabel)
         self._encoded: Any = None  # what the live view was started with
         self._controls = JobControls(
@@ -177,6 +182,7 @@ class ContrastCRLWidget(Panel):
     def cleanup(self) -> None:
         """Called when the application closes and before a reload."""
         self._live.stop()
+        self._cursor.follow(False)
         super().cleanup()
 
     def exit(self) -> None:
@@ -266,7 +272,7 @@ class ContrastCRLWidget(Panel):
         box = self.logic.models.box(parameters.model)
         self._sliders.show(timesOf(parameters), box)
         ui.fadeSlider.value = round(100 * parameters.fade)
-        ui.fadeSlider.enabled = not parameters.beside
+        ui.fadeSlider.enabled = not (parameters.beside or parameters.liveUncertainty)
         self._table.show(rowsOf(parameters))
         self._table.showStatus(box)
         self._models.show(parameters.model, list(parameters.modelFolders))
@@ -353,7 +359,12 @@ class ContrastCRLWidget(Panel):
     def _startLive(self, request: Request, target: Times) -> None:
         self._encoded = _signature(request)
         self._live.start(request, target)
-        self._live.arrange(self._parameterNode.beside, self._parameterNode.fade)
+        self._arrangeLive()
+        self._cursor.follow(True)
+
+    def _arrangeLive(self) -> None:
+        parameters = self._parameterNode
+        self._live.arrange(parameters.beside, parameters.fade, parameters.liveUncertainty)
 
     def _followLive(self, request: Request | None, target: Times | None) -> None:
         """Show what the parameters say now; other scans or another model are encoded first."""
@@ -365,12 +376,13 @@ class ContrastCRLWidget(Panel):
             if target is not None:
                 self._startLive(request, target)
         else:
-            self._live.arrange(self._parameterNode.beside, self._parameterNode.fade)
+            self._arrangeLive()
             if target is not None:
                 self._live.show(target)
 
     def _stopLive(self) -> None:
         self._live.stop()
+        self._cursor.follow(False)
         self.ui.liveButton.checked = False
         self._onLiveState("", False, False)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,9 +43,11 @@ class LiveView(VTKObservationMixin):
         self._target: Times | None = None
         self._planes: dict[str, Any] = {}
         self._images: dict[str, Any] = {}
+        self._maps: dict[str, Any] = {}
+        self._shown: dict[str, Any] = {}  # the volumes in the views, and their uncertainty
         self._layers: views.Layers | None = None
         self._comparison = views.Comparison()
-        self._beside, self._fade = False, 1.0
+        self._beside, self._fade, self._uncertain = False, 1.0, False
         self.shown = 0  # targets that have arrived in the views
 
     @property
@@ -81,10 +83,13 @@ class LiveView(VTKObservationMixin):
             self._target = target
             self._ask()
 
-    def arrange(self, beside: bool, fade: float) -> None:
-        """Scan above and live image below, or the live image over the scan at this opacity (0 to 1)."""
+    def arrange(self, beside: bool, fade: float, uncertain: bool = False) -> None:
+        """Scan above and live image below, or the live image over the scan at this opacity (0 to 1).
+
+        uncertain : a map of the uncertainty over the live image, which then hides the scan
+        """
         changed = beside != self._beside
-        self._beside, self._fade = beside, fade
+        self._beside, self._fade, self._uncertain = beside, fade, uncertain
         if not self.isOn:
             return
         if changed:
@@ -93,7 +98,19 @@ class LiveView(VTKObservationMixin):
             self._planes = {}
             self._ask()
         elif self._images:
+            if self._uncertain:
+                self._fillMaps()
             self._compose()
+
+    def at(self, place: Sequence[float]) -> tuple[float, float] | None:
+        """The live image at a place in RAS mm and half its 90 % interval; None where there is none."""
+        for name in self._images:
+            image = self._shown[name]
+            index = np.rint(np.linalg.solve(image.affine, [*place, 1.0])[:3]).astype(int)
+            if np.all((index >= 0) & (index < image.voxels.shape)):
+                half = self._shown[_uncertainty(name)]
+                return float(image.voxels[tuple(index)]), float(half.voxels[tuple(index)])
+        return None
 
     def stop(self) -> None:
         """Remove the live images and show what was shown before."""
@@ -213,30 +230,45 @@ class LiveView(VTKObservationMixin):
             self._ask()
 
     def _receive(self, volumes: Mapping[str, Any]) -> None:
-        volumes = {name: volume for name, volume in volumes.items() if name in self._planes}
-        if volumes:  # none where the views were left meanwhile
-            self._fill(volumes)
+        there = [name for name in self._planes if name in volumes]
+        if there:  # none where the views were left meanwhile
+            self._shown = dict(volumes)
+            self._fill({name: volumes[name] for name in there})
         self.shown += 1
         if self._running is None and self._target is not None:
             self._onState(text_of(of_times(self._target)), False, False)
 
     def _fill(self, volumes: Mapping[str, Any]) -> None:
-        first = not self._images
+        new = set(self._images) != set(volumes)
         bright = np.concatenate([volume.voxels.ravel() for volume in volumes.values()])
         for name, volume in volumes.items():
-            node = self._images.get(name)
-            if node is None or not nodes.inScene(node):
-                node = self._images[name] = self._newImage(name)
-            nodes.updateNode(node, volume)
-            if node.GetDisplayNode() is None:
-                node.CreateDefaultDisplayNodes()
-            displays.image(node, bright, bright > 0)
-        if first or set(self._images) != set(volumes):
+            displays.image(self._updated(self._images, name, volume), bright, bright > 0)
+        if self._uncertain:
+            self._fillMaps()
+        if new:
             self._compose()
 
-    def _newImage(self, view: str) -> Any:
+    def _fillMaps(self) -> None:
+        halves = {name: self._shown[_uncertainty(name)] for name in self._images}
+        unsure = np.concatenate([volume.voxels.ravel() for volume in halves.values()])
+        for name, volume in halves.items():
+            displays.heat(self._updated(self._maps, name, volume), unsure, unsure > 0)
+
+    def _updated(self, made: dict[str, Any], view: str, volume: Any) -> Any:
+        """The node of `made` for a view, with the voxels of `volume`."""
+        node = made.get(view)
+        if node is None or not nodes.inScene(node):
+            isImage = made is self._images
+            called = _("live contrast, {view} (synthetic)") if isImage else _("live uncertainty, {view}")
+            node = made[view] = self._newImage(called.format(view=view))
+        nodes.updateNode(node, volume)
+        if node.GetDisplayNode() is None:
+            node.CreateDefaultDisplayNodes()
+        return node
+
+    def _newImage(self, name: str) -> Any:
         node = slicer.vtkMRMLScalarVolumeNode()
-        node.SetName(_("live contrast, {view} (synthetic)").format(view=view))
+        node.SetName(name)
         node.SetHideFromEditors(True)
         node.SetSaveWithScene(False)
         node.SetAttribute(nodes.PREVIEW_ATTRIBUTE, "1")
@@ -251,19 +283,27 @@ class LiveView(VTKObservationMixin):
             if widget is None or not nodes.inScene(image):
                 continue
             composite = widget.mrmlSliceCompositeNode()
-            if nodes.inScene(self._request.first):
-                composite.SetBackgroundVolumeID(self._request.first.GetID())
-            composite.SetForegroundVolumeID(image.GetID())
-            composite.SetForegroundOpacity(1.0 if self._beside else self._fade)
+            below, over, opacity = self._request.first, image, 1.0 if self._beside else self._fade
+            if self._uncertain:
+                below, over, opacity = image, self._maps[name], views.OVERLAY
+            if nodes.inScene(below):
+                composite.SetBackgroundVolumeID(below.GetID())
+            composite.SetForegroundVolumeID(over.GetID())
+            composite.SetForegroundOpacity(opacity)
 
     def _removeImages(self) -> None:
-        for image in self._images.values():
+        for image in (*self._images.values(), *self._maps.values()):
             if nodes.inScene(image):
                 display = image.GetDisplayNode()
                 slicer.mrmlScene.RemoveNode(image)
                 if display is not None and nodes.inScene(display):
                     slicer.mrmlScene.RemoveNode(display)
-        self._images = {}
+        self._images, self._maps = {}, {}
+
+
+def _uncertainty(view: str) -> str:
+    """What the worker calls the uncertainty of a view's image."""
+    return f"{view} {contrast_job.UNCERTAINTY}"
 
 
 def planeOf(sliceNode: Any, scan: Grid) -> Grid:

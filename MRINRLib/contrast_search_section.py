@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import qt
-import slicer
 from slicer.i18n import tr as _
 
-from MRINRLib import provenance, regions
+from MRINRLib import regions
 from MRINRLib.contrast_sources import Times
 from MRINRLib.model_box import fill
 
 LINE = 24  # pixels
-LINES = 5  # repetition times that the plot shows
 
 
 class SearchSection:
@@ -57,7 +54,7 @@ class SearchSection:
 
     def showFound(self, found: Mapping[str, Any]) -> None:
         """The report of a search; empty for none."""
-        table, rows = self._ui.searchTable, _rows(found) if found else []
+        table, rows = self._ui.searchTable, rowsOf(found) if found else []
         self._rows = [times for _name, times, _contrast, _share in rows]
         table.setRowCount(len(rows))
         table.setVerticalHeaderLabels([name for name, *_rest in rows])
@@ -95,7 +92,7 @@ def _stateOf(node: Any) -> Any:
     return node.GetID(), node.GetImageData().GetMTime()
 
 
-def _rows(found: Mapping[str, Any]) -> list[tuple[str, Times, float, float]]:
+def rowsOf(found: Mapping[str, Any]) -> list[tuple[str, Times, float, float]]:
     """Name, times, contrast and percent of the best score: the optimum, then the others, best first."""
     best = {**found["best"], "contrast": found["contrast"], "score": found["score"]}
     others = sorted(found["conventional"].items(), key=lambda item: -item[1]["score"])
@@ -108,60 +105,3 @@ def _rows(found: Mapping[str, Any]) -> list[tuple[str, Times, float, float]]:
         )
         for name, each in [(_("optimum"), best), *others]
     ]
-
-
-def plot(found: Mapping[str, Any], title: str) -> Any:
-    """A chart of score over TI, a line for some TRs each, the optimum and conventional sequences marked.
-
-    Returns the chart node; its tables and series are in the scene, too.
-    """
-    scene = slicer.mrmlScene
-    TR, TI = np.array(found["map"]["TR"]), np.array(found["map"]["TI"])
-    score = np.array([[np.nan if x is None else x for x in row] for row in found["map"]["score"]])
-    shown = np.unique(np.linspace(0, len(TR) - 1, LINES).round().astype(int))
-    chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", scene.GenerateUniqueName(title))
-    chart.SetTitle(title)
-    chart.SetXAxisTitle(_("TI, ms (0: no inversion)"))
-    chart.SetYAxisTitle(_("Contrast, best TE"))
-    for n in shown:
-        there = ~np.isnan(score[n])
-        if there.any():
-            _series(chart, _("TR {TR:.0f} ms").format(TR=TR[n]), TI[there], score[n][there])
-    names, times, *_rest = zip(*_rows(found), strict=True)
-    values = [found["score"], *(each["score"] for _name, each in _sorted(found))]
-    inversion = [each[2] for each in times]
-    _series(chart, _("conventional"), inversion[1:], values[1:], "circle", labels=list(names[1:]))
-    _series(chart, _("optimum"), inversion[:1], values[:1], "diamond")
-    return chart
-
-
-def _sorted(found: Mapping[str, Any]) -> list[tuple[str, Mapping[str, float]]]:
-    return sorted(found["conventional"].items(), key=lambda item: -item[1]["score"])
-
-
-def _series(chart: Any, name: str, x: Any, y: Any, marker: str = "", labels: list[str] | None = None) -> None:
-    """Points of a table as a line, or as marks alone."""
-    scene = slicer.mrmlScene
-    table = scene.AddNewNodeByClass("vtkMRMLTableNode", f"{chart.GetName()} {name}")
-    slicer.util.updateTableFromArray(table, [np.asarray(x, float), np.asarray(y, float)], ["TI", name])
-    series = scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", name)
-    series.SetAndObserveTableNodeID(table.GetID())
-    series.SetXColumnName("TI")
-    series.SetYColumnName(name)
-    series.SetPlotType(series.PlotTypeScatter)
-    series.SetUniqueColor()
-    if labels is not None:
-        column = table.AddColumn()
-        column.SetName("sequence")
-        for row, text in enumerate(labels):
-            table.SetCellText(row, 2, text)
-        series.SetLabelColumnName("sequence")
-    if marker:
-        series.SetLineStyle(series.LineStyleNone)
-        series.SetMarkerStyle(series.MarkerStyleDiamond if marker == "diamond" else series.MarkerStyleCircle)
-        series.SetMarkerSize(15 if marker == "diamond" else 8)
-    else:
-        series.SetMarkerStyle(series.MarkerStyleNone)
-    for node in (table, series):
-        node.SetAttribute(provenance.PREFIX + "kind", "search")
-    chart.AddAndObservePlotSeriesNodeID(series.GetID())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import unittest
 
@@ -299,6 +300,18 @@ def test_dragging_a_slider_changes_what_the_views_show(panel, tmp_path):
 
     ui.fadeSlider.setValue(40)
     assert composite("Red").GetForegroundOpacity() == pytest.approx(0.4)
+    shown = image_in("Red")
+    ui.liveUncertaintyBox.click()
+    assert composite("Red").GetBackgroundVolumeID() == shown.GetID() and marked("Red")
+    assert composite("Red").GetForegroundOpacity() == pytest.approx(0.6)
+    sure, unsure = np.percentile(slicer.util.arrayFromVolume(image_in("Red")), [5, 95])
+    assert 0 <= sure < unsure and not ui.fadeSlider.enabled
+    ui.TEBox.setValue(60)
+    settle(panel)
+    assert np.percentile(slicer.util.arrayFromVolume(image_in("Red")), 95) != unsure  # it follows the sliders
+    picture(panel, "1_uncertainty", tmp_path)
+    ui.liveUncertaintyBox.click()
+    assert image_in("Red") is shown
     ui.besideBox.click()
     wait_until(lambda: image_in("Red+") is not None and panel._live._running is None, "the lower row")
     assert marked("Red+") and not marked("Red")
@@ -313,6 +326,29 @@ def test_dragging_a_slider_changes_what_the_views_show(panel, tmp_path):
     assert not panel._live.isOn and image_in("Red") is None and not marked("Red")
     names = [node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")]
     assert names == ["T2 head"]
+
+
+def test_the_value_under_the_mouse_is_that_of_the_live_image(panel):
+    crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode") or slicer.mrmlScene.AddNode(
+        slicer.vtkMRMLCrosshairNode()
+    )
+    fill(panel)
+    live(panel)
+    settle(panel)
+    image = image_in("Red")
+    level = affine_of(image)[2, 3]  # the mouse is in the plane that the view shows
+    crosshair.SetCursorPositionRAS([8, 0, level])
+    value, half = (float(text) for text in re.findall(r"[\d.]+(?= [±(])", panel.ui.cursorLabel.text))
+    i, j, _k, _one = np.rint(np.linalg.inv(affine_of(image)) @ (8, 0, level, 1)).astype(int)
+    assert value == pytest.approx(slicer.util.arrayFromVolume(image)[0, j, i], rel=1e-3)
+    assert half > 0
+    crosshair.SetCursorPositionRAS([8, 0, 500])
+    assert panel.ui.cursorLabel.text == ""
+    crosshair.SetCursorPositionRAS([8, 0, level])
+    panel.ui.liveButton.click()
+    assert panel.ui.cursorLabel.text == ""
+    crosshair.SetCursorPositionRAS([9, 0, level])
+    assert panel.ui.cursorLabel.text == ""
 
 
 def test_the_live_view_follows_the_slice_views(panel):
@@ -510,8 +546,21 @@ def test_the_search_finds_times_that_one_click_goes_to(panel, tmp_path):
     assert ui.TIBox.value == pytest.approx(TI, abs=0.5)
     chart = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLPlotChartNode")
     series = [chart.GetNthPlotSeriesNode(n) for n in range(chart.GetNumberOfPlotSeriesNodes())]
-    assert [each.GetName() for each in series][-2:] == ["conventional", "optimum"]
-    assert all(each.GetTableNode().GetTable().GetNumberOfRows() > 0 for each in series)
+    names = [each.GetName() for each in series]
+    assert names[-3:] == ["89 to 100 % of the best", "conventional", "optimum"]
+    points = {
+        each.GetName(): [
+            slicer.util.arrayFromTableColumn(each.GetTableNode(), column) for column in ("TI", "TR")
+        ]
+        for each in series
+    }
+    cells = np.concatenate([points[name] for name in names[:-2]], 1)
+    assert len(np.unique(cells, axis=1).T) == cells.shape[1] > 80  # each playable TR and TI in one colour
+    assert cells[1].max() == pytest.approx(8000) and 8 not in cells[1]
+    near = np.abs(np.log(np.array(points[names[-3]]) / np.array(points["optimum"]))).max(0).min()
+    assert near < 0.4  # the brightest squares lie around the optimum
+    without = points["conventional"][0].min()
+    assert without < cells[0][cells[0] > cells[0].min()].min()  # sequences without inversion: a column apart
     picture(panel, "4_search", tmp_path)
 
 

@@ -46,9 +46,9 @@ def encode(volumes: dict[str, Volume], parameters: dict[str, Any], context: Cont
 def slices(volumes: dict[str, Volume], parameters: dict[str, Any], context: Context) -> Result:
     """Planes of what was encoded, for the live view.
 
-    parameters : "key"; "target"; "planes", by name {"shape", "affine"} of a grid; "uncertainty", whether that
-        is wanted in place of the image. Returns a volume for each plane. The report says "encoded": false
-        where the key is not in the cache (any more): then encode again.
+    parameters : "key"; "target"; "planes", by name {"shape", "affine"} of a grid. Returns for each plane a
+        volume of that name and, as "... uncertainty", half its 90 % interval. The report says "encoded":
+        false where the key is not in the cache (any more): then encode again.
     """
     session = context.cache.get(parameters["key"])
     if session is None:
@@ -59,8 +59,8 @@ def slices(volumes: dict[str, Volume], parameters: dict[str, Any], context: Cont
         context.check()
         grid = Grid(tuple(plane["shape"]), np.array(plane["affine"]))
         mean, raw = session.encoded.plane(session.network, target, grid)
-        voxels = session.half(raw) if parameters.get("uncertainty") else mean
-        found[name] = Volume(voxels * session.encoded.gain, grid.affine, name)
+        for key, voxels in ((name, mean), (f"{name} uncertainty", session.half(raw))):
+            found[key] = Volume(voxels * session.encoded.gain, grid.affine, key)
     return found, {"encoded": True, "warnings": outside(target, session.box)}
 
 
