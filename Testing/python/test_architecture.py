@@ -35,10 +35,11 @@ ABOVE = {
     },
     "mrinr.engine": set(),
     "mrinr.simulation": set(),
-    "mrinr.superres": {"mrinr.engine.device"},
+    "mrinr.superres": {"mrinr.bundles", "mrinr.engine.device"},
     "mrinr.synthesis": {"mrinr.bundles", "mrinr.engine.device"},
     "mrinr.training": {
-        "mrinr.bundles", "mrinr.contrast", "mrinr.engine.device", "mrinr.simulation", "mrinr.synthesis",
+        "mrinr.bundles", "mrinr.contrast", "mrinr.engine.device", "mrinr.simulation", "mrinr.superres",
+        "mrinr.synthesis",
     },
     "mrinr.report": {"mrinr.superres"},
     "mrinr.demo": {"mrinr.superres", "mrinr.simulation"},

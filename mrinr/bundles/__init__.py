@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from mrinr import provenance
 from mrinr.bundles import metadata as meta
-from mrinr.bundles.metadata import ARCHITECTURES, CARD, LICENSE, LOOKERS, METADATA, TIMED, WEIGHTS
+from mrinr.bundles.metadata import ARCHITECTURES, CARD, LICENSE, LOOKERS, METADATA, RESTORERS, TIMED, WEIGHTS
 from mrinr.errors import InputError
 from mrinr.files import reason, sha256
 from mrinr.resources import resource
@@ -29,7 +29,18 @@ from mrinr.resources import resource
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["ARCHITECTURES", "LOOKERS", "TIMED", "Bundle", "check_free", "find", "save", "shipped", "ships"]
+__all__ = [
+    "ARCHITECTURES",
+    "LOOKERS",
+    "RESTORERS",
+    "TIMED",
+    "Bundle",
+    "check_free",
+    "find",
+    "save",
+    "shipped",
+    "ships",
+]
 
 
 @dataclass(frozen=True, eq=False)

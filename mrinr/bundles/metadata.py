@@ -32,11 +32,13 @@ ARCHITECTURES = {  # name in the metadata: module and class; metadata can name n
     "brain": "mrinr.synthesis.brain:BrainMask",
     "recogniser": "mrinr.synthesis.recogniser:Recogniser",
     "crl": "mrinr.contrast.network:ContrastRepresentation",
+    "prior": "mrinr.superres.prior_network:PlanePrior",
 }
 LOOKERS = {  # these look at any input, find what is listed here, and predict no sequence
     "brain": ("brain",),
     "recogniser": ("sequence", "orientation"),
 }
+RESTORERS = ("prior",)  # these make any image sharper than it is
 TIMED = ("crl",)  # these take and make images of any times, which lie in a box of TR, TE and TI in ms
 SCHEMA = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
@@ -148,7 +150,7 @@ def _check_ours(ours: dict[str, Any], where: str) -> None:
         )
     if ours["architecture"] in TIMED:
         _check_box(ours, where)
-    elif ours["architecture"] not in LOOKERS:
+    elif ours["architecture"] not in (*LOOKERS, *RESTORERS):
         for target in ours["targets"]:
             _check_scale(ours, target, where)
 

@@ -8,7 +8,10 @@ with data consistency (`tv`) then gives the measured slices the last word. Two r
 guides are the first round's results.
 
 This is the guided ridge regression of the project's notes with the clustered linear maps replaced by one
-small network that knows the voxel's phase between the slices; nothing is learned from other patients.
+small network that knows the voxel's phase between the slices; nothing is learned from other patients, unless
+there is a `guess` (`prior`): then the network sees what that makes of the degraded slices and learns the rest
+of the error, so that it corrects the guess where this patient differs.
+
 Needs a guide that is fine where the contrast is thick (a contrast with another slice axis, or one with stacks
 in several planes) and a grid with equal spacing along the thick axis and one fine axis of both; contrasts for
 which that fails are reconstructed by joint total variation alone.
@@ -25,14 +28,16 @@ from torch import Tensor
 from mrinr.acquisition import axis_matrix, axis_points
 from mrinr.context import Context
 from mrinr.superres import cubic, hidden, tv
+from mrinr.superres.guess import BACKGROUND, Guess, facts
 from mrinr.superres.patches import Patches, PatchNetwork, train
-from mrinr.superres.problem import Observation, Problem, Solution
+from mrinr.superres.prior_network import CUT
+from mrinr.superres.problem import Observation, Problem, Solution, missing_slices, thick_axes
 
 WEIGHT = 2e-3
 ANCHOR = 0.04
 SAMPLES = 300_000
 STEPS = 900
-BACKGROUND = 0.04  # of the robust scale
+GUESSED = 10  # planes a shift in which a prior's guess is learned from
 AT_ONCE = 100_000
 
 
@@ -47,28 +52,20 @@ class Plan:
     across: int
 
 
-def slice_axis_on_grid(problem: Problem, observation: Observation) -> int:
-    """The target axis nearest to the observation's slice axis."""
-    direction = observation.stack.volume.grid.directions[:, observation.slice_axis]
-    return int(np.abs(problem.grid.directions.T @ direction).argmax())
-
-
 def plan(problem: Problem) -> list[Plan]:
     """One plan for each contrast that can be guided."""
-    thick = {c: {slice_axis_on_grid(problem, o) for o in problem.of(c)} for c in problem.contrasts}
-    # stacks in several planes make a volume that is fine along every axis
-    coarse = {c: axes if len(axes) == 1 else set() for c, axes in thick.items()}
+    coarse = thick_axes(problem)
     spacing = problem.grid.spacing
     plans = []
-    for contrast, axes in thick.items():
-        if len(axes) != 1:
+    for contrast, axes in coarse.items():
+        if not axes:
             continue
         axis = next(iter(axes))
         best: Plan | None = None
         for fine in range(3):
             if fine == axis or abs(spacing[fine] / spacing[axis] - 1) > 0.05:
                 continue
-            guides = tuple(c for c in thick if c != contrast and not coarse[c] & {axis, fine})
+            guides = tuple(c for c in coarse if c != contrast and not coarse[c] & {axis, fine})
             if guides and (best is None or len(guides) > len(best.guides)):
                 best = Plan(contrast, guides, axis, fine, 3 - axis - fine)
         if best is not None:
@@ -84,13 +81,16 @@ def solve(
     rounds: int = 2,
     steps: int = STEPS,
     guides: dict[str, Tensor] | None = None,
+    guess: Guess | None = None,
 ) -> Solution:
     """Predict each contrast from its guides, then joint TV; repeat with the better guides.
 
     guides : volumes by contrast to begin with; interpolated and reconstructed stacks when None
+    guess : what a learned prior makes of the slices, to be corrected
     """
     plans = plan(problem)
     base = cubic.solve(problem, context).volumes
+    guessed = {} if guess is None else guess.volumes(base, base, context.quiet())
     if not plans:
         solution = tv.solve(problem, context, weight=weight, start=base)
         solution.notes["guided"] = "no two contrasts with different slice axes: joint total variation alone"
@@ -99,7 +99,7 @@ def solve(
     if len(plans) < len(base):
         start = tv.solve(problem, context.quiet(), weight=weight, start=base, outer=3, inner=6).volumes
     generator = torch.Generator().manual_seed(problem.seed)
-    learners = [Learner(problem, p, base[p.contrast], generator, steps) for p in plans]
+    learners = [Learner(problem, p, base, generator, steps, guess, guessed) for p in plans]
     guides = guides or {c: (start[c] if all(c != p.contrast for p in plans) else base[c]) for c in base}
     solution = Solution(guides)
     for n in range(rounds):
@@ -118,13 +118,6 @@ def solve(
     return solution
 
 
-def missing_slices(observation: Observation) -> Tensor:
-    """(slices,) 1 where a slice inside the target's field of view has no weight: hidden or unusable."""
-    others = tuple(a for a in range(3) if a != observation.slice_axis)
-    inside = observation.operator.weight.sum(dim=others) > 0
-    return (inside & (observation.weight.sum(dim=others) == 0)).float()
-
-
 def positions(slice_index: Tensor, missing: Tensor) -> Tensor:
     """`PatchNetwork`'s position (n, 4) of fractional slice indices (n,)."""
     own = torch.floor(slice_index + 0.5).long()
@@ -136,9 +129,18 @@ class Learner:
     """The network of one contrast, kept between rounds so that the second starts from the first."""
 
     def __init__(
-        self, problem: Problem, plan: Plan, base: Tensor, generator: torch.Generator, steps: int
+        self,
+        problem: Problem,
+        plan: Plan,
+        volumes: dict[str, Tensor],
+        generator: torch.Generator,
+        steps: int,
+        guess: Guess | None,
+        guessed: dict[str, Tensor],
     ) -> None:
+        base = volumes[plan.contrast]
         self.plan, self._base, self._generator, self._steps = plan, base, generator, steps
+        self._guess, self._guessed, self._acquired = guess, guessed.get(plan.contrast), volumes
         observation = problem.of(plan.contrast)[0]
         self._step = float(problem.grid.spacing[plan.thick])
         self._gap = float(observation.stack.volume.spacing[observation.slice_axis]) / self._step
@@ -151,7 +153,8 @@ class Learner:
         self._measured = self._where_measured(observation, problem)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(problem.seed)
-            self._network = PatchNetwork(1 + len(plan.guides)).to(base.device)
+            channels = 1 + len(plan.guides) + (guess is not None)
+            self._network = PatchNetwork(channels).to(base.device)
 
     def _position(self, index: Tensor) -> Tensor:
         """Where voxels (n, 3) lie between the acquired slices: `PatchNetwork`'s position (n, 4)."""
@@ -164,8 +167,8 @@ class Learner:
         distance = (self._position(index)[:, 0] - 0.5).abs() * self._gap
         return index[distance <= 0.5]
 
-    def _thin_to_thick(self, size: int, shift: float) -> tuple[Tensor, Tensor]:
-        """(size, size) matrix: slice an axis as the scanner did and interpolate back; and the positions.
+    def _thin_to_thick(self, size: int, shift: float) -> tuple[Tensor, Tensor, Tensor]:
+        """(size, size) matrix: slice an axis as the scanner did and interpolate back; positions; `facts`.
 
         Where the contrast misses slices, every fifth one is left out here too.
         """
@@ -183,7 +186,10 @@ class Learner:
         back, _ = axis_matrix(np.clip(position, -0.49, count - 0.51), count, np.zeros(1), np.ones(1))
         device = self._base.device
         where = torch.tensor(position).float().to(device)
-        return torch.tensor(back @ slices).float().to(device), positions(where, missing)
+        there = torch.tensor(centres).float().to(device)[missing == 0]
+        distance = (torch.arange(size, device=device)[:, None] - there).abs().amin(1)
+        told = facts(distance[None, :, None], self._gap, self._thickness / self._step)
+        return torch.tensor(back @ slices).float().to(device), positions(where, missing), told
 
     def _blurred_through(self, volume: Tensor) -> Tensor:
         """A guide averaged over the slice profile along the thick axis, as the contrast itself is."""
@@ -198,10 +204,9 @@ class Learner:
     def predict(self, guides: dict[str, Tensor], context: Context) -> Tensor:
         """Train on in-plane data with these guides, then predict along the thick axis."""
         self._fit([guides[g] for g in self.plan.guides], context.stage(0.0, 0.6))
-        patches = Patches(
-            [self._base] + [guides[g] for g in self.plan.guides], self.plan.thick, self.plan.across
-        )
-        out = self._base.clone()
+        seen = [self._base] if self._guessed is None else [self._base, self._guessed]
+        patches = Patches(seen + [guides[g] for g in self.plan.guides], self.plan.thick, self.plan.across)
+        out = seen[-1].clone()
         index = self._foreground.nonzero()
         text = f"Predicting {self.plan.contrast}"
         with torch.no_grad():
@@ -222,19 +227,44 @@ class Learner:
         usable = self._measured[(along >= border) & (along < self._base.shape[fine] - border)]
         for n in range(shifts):
             context.check()
-            matrix, position = self._thin_to_thick(self._base.shape[fine], n / shifts)
+            matrix, position, told = self._thin_to_thick(self._base.shape[fine], n / shifts)
             degraded = _along(matrix, self._base, fine)
-            pick = torch.randperm(len(usable), generator=self._generator)[: SAMPLES // shifts]
-            index = usable[pick.to(usable.device)]
+            seen, index = [degraded], usable
+            if self._guess is not None:
+                levels = self._levels(usable, n)
+                seen.append(self._guess_in(levels, degraded, blurred, told))
+                index = usable[torch.isin(usable[:, self.plan.thick], levels)]
+            pick = torch.randperm(len(index), generator=self._generator)[: SAMPLES // shifts]
+            index = index[pick.to(index.device)]
             i, j, k = index.T
-            xs.append(Patches([degraded, *blurred], fine, across)(index))
+            xs.append(Patches([*seen, *blurred], fine, across)(index))
             where.append(position[index[:, fine]])
-            targets.append(self._base[i, j, k] - degraded[i, j, k])
+            targets.append(self._base[i, j, k] - seen[-1][i, j, k])
         text = f"Learning {self.plan.contrast} from its own slices"
         train(
             self._network, torch.cat(xs), torch.cat(where), torch.cat(targets), self._steps,
             lambda fraction: context.progress(fraction, text), self._generator,
         )  # fmt: skip
+
+    def _levels(self, usable: Tensor, shift: int) -> Tensor:
+        """Some of the planes that hold the measured voxels, others for each shift."""
+        levels = torch.unique(usable[:, self.plan.thick])
+        pick = torch.randperm(len(levels), generator=self._generator)[:GUESSED]
+        return levels[pick.to(levels.device)]
+
+    def _guess_in(self, levels: Tensor, degraded: Tensor, guides: list[Tensor], told: Tensor) -> Tensor:
+        """`degraded` with the prior's guess in those planes; its rows are where it was degraded."""
+        assert self._guess is not None
+        order = (self.plan.thick, self.plan.fine, self.plan.across)
+        back = [order.index(axis) for axis in range(3)]
+        out = degraded.permute(order).clone()
+        _, h, w = out.shape
+        turned = {g: x.permute(order) for g, x in zip(self.plan.guides, guides, strict=True)}
+        for level in levels.tolist():
+            part = slice(level, level + 1), slice(0, h), slice(0, w)
+            shown = {g: x[part] for g, x in turned.items()}
+            out[part] = self._guess.planes(out[part], told.expand(1, CUT, h, w), shown, order, part)
+        return out.permute(back).contiguous()
 
 
 def _along(matrix: Tensor, volume: Tensor, axis: int) -> Tensor:

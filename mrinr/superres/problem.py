@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -78,3 +79,22 @@ def observe(stack: Stack, values: Tensor, grid: Grid, profile: str, device: torc
     assert stack.slice_axis is not None and stack.thickness is not None
     operator = Acquisition(grid, stack.volume.grid, stack.slice_axis, stack.thickness, profile, device)
     return Observation(stack, stack.contrast, values.to(device), operator, operator.weight.clone())
+
+
+def slice_axis_on_grid(problem: Problem, observation: Observation) -> int:
+    """The target axis nearest to the observation's slice axis."""
+    direction = observation.stack.volume.grid.directions[:, observation.slice_axis]
+    return int(np.abs(problem.grid.directions.T @ direction).argmax())
+
+
+def thick_axes(problem: Problem) -> dict[str, set[int]]:
+    """The target axis along which each contrast is thick; none where it has stacks in several planes."""
+    found = {c: {slice_axis_on_grid(problem, o) for o in problem.of(c)} for c in problem.contrasts}
+    return {c: axes if len(axes) == 1 else set() for c, axes in found.items()}
+
+
+def missing_slices(observation: Observation) -> Tensor:
+    """(slices,) 1 where a slice inside the target's field of view has no weight: hidden or unusable."""
+    others = tuple(a for a in range(3) if a != observation.slice_axis)
+    inside = observation.operator.weight.sum(dim=others) > 0
+    return (inside & (observation.weight.sum(dim=others) == 0)).float()

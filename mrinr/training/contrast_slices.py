@@ -13,23 +13,32 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from mrinr.contrast.scale import expected
+from mrinr.contrast.scale import PERCENTS, scale
 from mrinr.simulation.corruption import bias_field, rician
 from mrinr.simulation.heads import draw_head
 from mrinr.simulation.sequences import GROUPS, SEQUENCES
 from mrinr.simulation.signal import Sequence as MRSequence
-from mrinr.simulation.tissue import draw_scan
+from mrinr.simulation.tissue import ALL_TISSUES, INDEX, TEXTURE, Scan, draw_scan
 from mrinr.synthesis.prediction import BRIGHTEST
 from mrinr.training.contrast_sequences import draw
-from mrinr.training.simulated import MARGIN, SLICES_PER_HEAD, Person, blurred_in_plane, window
+from mrinr.training.simulated import (
+    MARGIN,
+    SLICES_PER_HEAD,
+    Person,
+    blurred_in_plane,
+    signal_of,
+    window,
+)
 from mrinr.volume import read
 
-POOR = 0.4  # share of slices from scans that are thick or blurred, noisy and shaded
+POOR = 0.3  # share of slices from scans that are thick or blurred, noisy and shaded
 STRIPPED = 0.4
 JUDGED = {name: SEQUENCES[name] for name in GROUPS["crl"]}  # targets by which a model is judged
 # How far what is taken for the brain is off: shares of tissues (logarithm), for all sources and for each.
-OFF, OFF_EACH = 0.3, 0.15
-MOST_OFF = 1.5  # of the median, a factor
+OFF, OFF_EACH = 0.3, 0.1
+FLUID = 0.12  # most of the fluid around that is in it
+DRAWN = 1500  # voxels of a brain that stand for all
+BORDER = 0.4  # of them mix two tissues
 
 
 @dataclass(eq=False)
@@ -39,6 +48,7 @@ class Contrasts:
     seen : by source, (n, 1, h, w), as scanned, each divided by its own gain (`scale.gain`)
     clean : by target, (n, 1, h, w): the truth, divided by the gain of the first source
     times : by source and target, (n, 3) TR, TE, TI in ms
+    levels : by source, (n, percentiles), of the whole brain (`scale.Scale`)
     ratio : by source, (n, 1, 1, 1): the gain of the first source over its own
     gain : (n, 1, 1, 1), that of the first source; far from 1 where a sequence nulls much of the brain
     brain, lesions : (n, 1, h, w), 0 or 1
@@ -47,6 +57,7 @@ class Contrasts:
     seen: dict[str, torch.Tensor]
     clean: dict[str, torch.Tensor]
     times: dict[str, torch.Tensor]
+    levels: dict[str, torch.Tensor]
     ratio: dict[str, torch.Tensor]
     gain: torch.Tensor
     brain: torch.Tensor
@@ -133,30 +144,40 @@ def contrasts(
     poor = bool(rng.random() < POOR)
     sharp = person.fractions(level, at, 1)
     found = person.composition * np.exp(OFF * rng.standard_normal(len(person.composition)))
+    found[INDEX["CSF"]] += max(rng.uniform(-FLUID, FLUID), 0)
 
-    seen, gains = {}, {}
+    seen, gains, levels = {}, {}, {}
     for name, sequence in shown.items():
         thickness = int(rng.integers(2, 6)) if poor and rng.random() < 0.6 else 1
         fractions = sharp if thickness == 1 else person.fractions(level, at, thickness)
-        unit = person.median(sequence, scan, rng)
+        shares = found * np.exp(OFF_EACH * rng.standard_normal(len(found)))
+        voxels = brain(sequence, scan, shares / shares.sum(), rng)
+        unit = max(float(np.median(voxels)), 1e-4)
         image = person.physical(sequence, scan, fractions) / unit
         if poor:
             image = blurred_in_plane(image, rng)
         image = scanned(image, poor, rng) * kept
-        shares = found * np.exp(OFF_EACH * rng.standard_normal(len(found)))
-        middle = person.median(sequence, scan, rng, shares / shares.sum())
-        gains[name] = float(np.clip(middle, unit / MOST_OFF, unit * MOST_OFF)) / expected(sequence)
-        seen[name] = (image * unit / gains[name]).clip(0, BRIGHTEST * expected(sequence))[inner]
+        gains[name], levels[name], _ = scale(np.percentile(voxels, PERCENTS), sequence)
+        seen[name] = (image.clip(0, BRIGHTEST) * unit / gains[name])[inner]
     first = next(iter(gains.values()))
     return {
         "seen": seen,
         "clean": {n: (person.physical(s, scan, sharp) * kept / first)[inner] for n, s in wanted.items()},
         "times": {n: np.array([s.TR, s.TE, s.TI]) for n, s in {**shown, **wanted}.items()},
+        "levels": levels,
         "ratio": {name: np.full((1, 1, 1), first / own) for name, own in gains.items()},
         "gain": np.full((1, 1, 1), first),
         "brain": window(person.head.brain[:, :, level], *at)[inner][None],
         "lesions": window(person.head.lesions[:, :, level], *at)[inner][None],
     }
+
+
+def brain(sequence: MRSequence, scan: Scan, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(DRAWN,) voxels of a brain of that composition, shaded and textured; borders mix two tissues."""
+    signals = np.array([0.0, *(signal_of(sequence, scan, name, False) for name in ALL_TISSUES[1:])])
+    drawn = signals[rng.choice(len(signals), (2, DRAWN), p=shares)]
+    mixed = np.where(rng.random(DRAWN) < BORDER, drawn.mean(0), drawn[0])
+    return mixed * np.exp(rng.uniform(TEXTURE, 3 * TEXTURE) * rng.standard_normal(DRAWN))
 
 
 def scanned(image: np.ndarray, poor: bool, rng: np.random.Generator) -> np.ndarray:
@@ -182,6 +203,7 @@ def stack(slices: Sequence[dict[str, Any]]) -> Contrasts:
         by_name("seen", True),
         by_name("clean", True),
         by_name("times", False),
+        by_name("levels", False),
         by_name("ratio", False),
         joined([one["gain"] for one in slices]),
         joined([one["brain"] for one in slices]),

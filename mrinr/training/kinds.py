@@ -9,7 +9,7 @@ from typing import Any
 
 from torch.utils.data import IterableDataset
 
-from mrinr.bundles import ARCHITECTURES, LOOKERS, TIMED
+from mrinr.bundles import ARCHITECTURES, LOOKERS, RESTORERS, TIMED
 from mrinr.errors import InputError
 from mrinr.synthesis import local_inr, pix2pix
 from mrinr.training.contrast_slices import JUDGED, Asked
@@ -28,6 +28,7 @@ class Kind:
     steps : where nobody says how many
     stream : "module:class" in mrinr.training of what it is fed with from label maps; None for slices
     judged : further arguments of the data on which it is judged
+    scans : whether the stream takes real subjects beside label maps
     """
 
     recipe: str
@@ -36,6 +37,7 @@ class Kind:
     steps: int = 20_000
     stream: str | None = None
     judged: Mapping[str, Any] = field(default_factory=dict)
+    scans: bool = False
 
     def of(self, preset: str) -> tuple[dict[str, Any], dict[str, Any]]:
         if preset not in self.presets:
@@ -46,10 +48,12 @@ class Kind:
         """An endless stream of batches. Raises InputError where it cannot be made of `people`."""
         if self.stream is None:
             return people.slices(wanted, seed, **arguments)
-        if not people.maps:
-            raise InputError("This kind is trained on label maps; name a folder of them.")
         module, _, name = self.stream.partition(":")
         stream = getattr(import_module(f"mrinr.training.{module}"), name)
+        if self.scans:
+            return stream(people.maps, people.subjects, seed=seed, **arguments)
+        if not people.maps:
+            raise InputError("This kind is trained on label maps; name a folder of them.")
         return stream(people.maps, seed=seed, **arguments)
 
 
@@ -121,6 +125,14 @@ KINDS = {
         "contrast_slices:SimulatedContrasts",
         {"asked": Asked(sources=1, named=JUDGED)},
     ),
+    "prior": Kind(
+        "prior:PriorRecipe",
+        {"compact": ({}, {"size": (96, 96), "batch": 8})},
+        _all,
+        20_000,
+        "prior_planes:PriorPlanes",
+        scans=True,
+    ),
 }
 
 
@@ -130,7 +142,7 @@ def build(
     """A new recipe with its network, the network's arguments, and the arguments of the data."""
     network_arguments, data_arguments = KINDS[kind].of(preset)
     arguments = dict(network_arguments)
-    if kind not in (*LOOKERS, *TIMED):
+    if kind not in (*LOOKERS, *RESTORERS, *TIMED):
         arguments |= {"inputs": list(inputs), "targets": list(targets)}
     module, _, name = ARCHITECTURES[kind].partition(":")
     network = getattr(import_module(module), name)(**arguments)

@@ -15,7 +15,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from mrinr import bundles
-from mrinr.bundles import LOOKERS, TIMED, Bundle
+from mrinr.bundles import LOOKERS, RESTORERS, TIMED, Bundle
 from mrinr.context import Context
 from mrinr.engine.device import choose, set_threads
 from mrinr.errors import InputError
@@ -40,6 +40,7 @@ SYNTHESIS = (
 INTENDED = {
     "brain": "Research: finds the brain in a head of any sequence, skull on or off, to set scales and masks.",
     "recogniser": "Research: tells sequences, flipped axes and what is no MR head, to warn of wrong inputs.",
+    "prior": "Research: makes thick-slice scans of the head sharper, as one step of super-resolution.",
     "crl": "Research: shows a head as spin echoes of any TR, TE and TI would. All of it is synthetic.",
 }
 
@@ -86,7 +87,9 @@ def train(
     set_threads(threads)
     recipe, arguments, data_arguments = build(kind, preset, shown, asked)
     wanted = KINDS[kind].wanted(shown, asked)
-    sources = find_sources(data, exclude).having(wanted, context)
+    sources = find_sources(data, exclude)
+    if kind not in RESTORERS:
+        sources = sources.having(wanted, context)
     if licence is not None:
         sources = replace(sources, licence=licence)
     training, apart = sources.split(held_out)
@@ -124,7 +127,7 @@ def names_of(
     kind: str, inputs: Sequence[str] | None, targets: Sequence[str] | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What a model of `kind` takes and makes. Raises InputError for unknown or impossible names."""
-    if kind in TIMED:
+    if kind in (*RESTORERS, *TIMED):
         if inputs or targets:
             raise InputError(f"A {kind} model takes and makes any sequence; leave --inputs and --target out.")
         return ("any",), ("any",)
@@ -176,7 +179,7 @@ def describe(
         if hasattr(recipe, "statistics"):
             facts["statistics"] = recipe.statistics(judged)
         return facts
-    if kind in TIMED:
+    if kind in (*RESTORERS, *TIMED):
         return {**facts, **recipe.facts(judged), "limits": [*recipe.limits, *facts["limits"]]}
     if "T1ce" in targets:
         facts["limits"] = [ENHANCEMENT, *facts["limits"]]
