@@ -391,7 +391,9 @@ class ContrastCRLWidget(Panel):
         label = self.ui.liveLabel
         label.text = text
         label.visible = bool(text)
-        label.styleSheet = "color: #b9770e" if busy else ""
+        font = label.font
+        font.setItalic(busy)
+        label.font = font
         if error:
             self.ui.liveButton.checked = False
             self._onLiveState("", False, False)

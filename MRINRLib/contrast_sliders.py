@@ -16,7 +16,7 @@ STEPS = 1000  # of a slider
 NONE = 40  # positions at the slider's left end that stand for no inversion
 MOST = 99999.0  # ms that can be typed
 FULL = {"TR": (400.0, 10000.0), "TE": (8.0, 200.0), "TI": (150.0, 3000.0)}  # where no model says
-COLUMNS = 6  # of preset buttons
+COLUMNS = 3  # of preset buttons
 
 
 class ContrastSliders:
@@ -42,12 +42,15 @@ class ContrastSliders:
             slider.connect("valueChanged(int)", lambda position, name=name: self._onSlider(name, position))
             box.connect("valueChanged(double)", lambda value, name=name: self._onBox(name, value))
         self._widgets["TI"][1].setSpecialValueText(_("none"))
+        before = ui.liveButton
         for n, name in enumerate(CLINICAL):
             button = qt.QPushButton(TITLES.get(name, name))
             button.setObjectName(f"preset{name}")
             button.setToolTip(text_of(PRESETS[name]))
             button.connect("clicked(bool)", lambda checked=False, name=name: onTimes(times(PRESETS[name])))
             ui.presetsLayout.addWidget(button, n // COLUMNS, n % COLUMNS)
+            qt.QWidget.setTabOrder(before, button)
+            before = button
         ui.paperBox.addItems([_("of the paper…"), *(TITLES[name] for name in PAPER)])
         ui.paperBox.connect("activated(int)", lambda index: self._onPaper(index))
         ui.nullBox.addItems([_("make dark…"), *NULLABLE])

@@ -50,7 +50,9 @@ class JobControls:
     def say(self, text: str, error: bool = False) -> None:
         self._ui.messageLabel.text = text
         self._ui.messageLabel.visible = bool(text)
-        self._ui.messageLabel.styleSheet = "color: #c0392b; font-weight: bold" if error else ""
+        font = self._ui.messageLabel.font  # no colour of ours: themes have their own
+        font.setBold(error)
+        self._ui.messageLabel.font = font
 
 
 def duration(seconds: float) -> str:

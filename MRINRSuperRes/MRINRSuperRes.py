@@ -240,6 +240,7 @@ class MRINRSuperResWidget(Panel):
         if why and choices(self._parameterNode):
             lines.append(why)
         self.ui.estimateLabel.text = "\n".join(lines)
+        self.ui.estimateLabel.visible = bool(lines)
         if self._job is None:
             self.ui.applyButton.enabled = not why
             self.ui.applyButton.toolTip = why or _("Reconstruct the stacks.")

@@ -208,6 +208,7 @@ class MRINRSynthesisWidget(Panel):
         ui.estimateLabel.text = (
             (why if rows else "") if request is None else expectation(request, self.logic.models)
         )
+        ui.estimateLabel.visible = bool(ui.estimateLabel.text)
         self._results.setReference(parameters.reference)
         self._results.show(parameters.results)
         self._fineTuning.show(casesOf(parameters))

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Property, Signal
+from PySide6.QtCore import Property, QEvent, Signal
 from PySide6.QtWidgets import QDoubleSpinBox, QMessageBox, QSizePolicy, QToolButton, QWidget
 
 from host.unknown import PartialModule
@@ -17,11 +17,14 @@ class ctkCollapsibleButton(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._collapsed = False
+        self._collapsed = self._forcing = False
+        self._hidden: set[QWidget] = set()  # by somebody, not by us
         self._header = QToolButton(self)
         self._header.setObjectName("_header")
         self._header.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self._header.setStyleSheet("QToolButton {text-align: left; font-weight: bold; padding: 3px;}")
+        font = self.font
+        font.setBold(True)
+        self._header.setFont(font)
         self._header.clicked.connect(lambda: self._setCollapsed(not self._collapsed))
         self._headerHeight = 26
         self.setContentsMargins(0, self._headerHeight, 0, 0)
@@ -48,10 +51,26 @@ class ctkCollapsibleButton(QWidget):
         self.toggled.emit(not collapsed)
 
     def _apply(self) -> None:
+        self._forcing = True
         for child in self.children():
             if isinstance(child, QWidget) and child is not self._header:
-                child.setVisible(not self._collapsed)
+                child.setVisible(not self._collapsed and child not in self._hidden)
+        self._forcing = False
         self.setMaximumHeight(self._headerHeight if self._collapsed else 16777215)
+
+    def childEvent(self, event) -> None:
+        if event.added() and isinstance(event.child(), QWidget):
+            event.child().installEventFilter(self)
+        super().childEvent(event)
+
+    def eventFilter(self, child, event) -> bool:
+        """As CTK does: what somebody hid or showed, stays so when the section is opened again."""
+        if not self._forcing and event.type() in (QEvent.Type.ShowToParent, QEvent.Type.HideToParent):
+            hidden = event.type() == QEvent.Type.HideToParent
+            (self._hidden.add if hidden else self._hidden.discard)(child)
+            if self._collapsed and not hidden:
+                self._apply()
+        return False
 
     def showEvent(self, event) -> None:
         if self._collapsed:  # the loader adds the children after it has set the property

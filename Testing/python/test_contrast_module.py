@@ -120,7 +120,7 @@ def finish(panel) -> None:
 
 
 def is_error(panel) -> bool:
-    return bool(panel.ui.messageLabel.text) and "bold" in panel.ui.messageLabel.styleSheet
+    return bool(panel.ui.messageLabel.text) and panel.ui.messageLabel.font.bold()
 
 
 def composite(view: str):

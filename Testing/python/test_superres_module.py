@@ -70,7 +70,7 @@ def is_idle(panel) -> bool:
 
 
 def is_error(panel) -> bool:
-    return bool(panel.ui.messageLabel.text) and "bold" in panel.ui.messageLabel.styleSheet
+    return bool(panel.ui.messageLabel.text) and panel.ui.messageLabel.font.bold()
 
 
 def picture(panel, name: str, tmp_path) -> None:
