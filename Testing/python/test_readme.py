@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -87,3 +88,52 @@ def test_links_and_pictures_lead_to_files(page):
 def test_python_blocks_can_be_read(page):
     for block in blocks(PAGES[page], "python"):
         ast.parse(re.sub(r"^   ", "", block, flags=re.MULTILINE) if block.startswith("   ") else block)
+
+
+# Tutorials ------------------------------------------------------------------------------------------
+
+MODULES = ("MRINRSuperRes", "MRINRSynthesis", "ContrastCRL")
+SLICERS_OWN = {
+    "PyTorch",
+    "Sample Data",
+    "Edit > Application Settings > Modules > Additional module paths",
+    "MRINR",
+}
+
+
+def tutorials() -> list[str]:
+    """The steps of each module's tutorial, in the order of MODULES."""
+    found = README.split("\n**Tutorial**\n")[1:]
+    assert len(found) == len(MODULES)
+    return [text.split("\n**Python console**\n")[0] for text in found]
+
+
+def on_screen(module: str) -> set[str]:
+    """What a module's panel shows: texts of its .ui file, and what it and MRINRLib translate or name."""
+    form = ElementTree.parse(ROOT / module / "Resources" / "UI" / f"{module}.ui").getroot()
+    texts = {node.text or "" for node in form.iter("string")}
+    for path in [ROOT / module / f"{module}.py", *(ROOT / "MRINRLib").glob("*.py")]:
+        nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        texts |= {
+            node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        }
+    return {text.strip().rstrip(":…").rstrip() for text in texts}
+
+
+@pytest.mark.parametrize("number", range(3), ids=MODULES)
+def test_tutorials_use_the_words_of_the_panel(number):
+    text, known = re.sub(r"\s+", " ", tutorials()[number]), on_screen(MODULES[number])
+    quoted = set(re.findall(r"\*\*([^*]+)\*\*", text)) | set(re.findall(r"(?<!\*)\*([^*]+)\*(?!\*)", text))
+    assert len(quoted) > 8
+    menu = f"Image Synthesis > {next(t for t in known if t.endswith('(MRINR)'))}"
+    missing = {q for q in quoted if q.rstrip(":…").rstrip() not in known | SLICERS_OWN | {menu}}
+    assert missing == set()
+
+
+def test_tutorials_use_the_sample_data_that_are_registered():
+    source = (ROOT / "MRINRLib" / "sample_data.py").read_text(encoding="utf-8")
+    registered = set(re.findall(r'"(MRINR\w+)"', source.split("THREE_SEQUENCES =")[1].splitlines()[0]))
+    assert len(registered) == 2
+    for text in tutorials():
+        named = set(re.findall(r"`(MRINR(?!SuperRes|Synthesis)\w+)`", text))
+        assert len(named) == 1 and named <= registered
