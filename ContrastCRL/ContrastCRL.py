@@ -23,7 +23,7 @@ if importlib.util.find_spec("MRINRLib") is None:
 from mrinr.contrast import MODEL
 from mrinr.contrast.parameters import of_times, outside, times, with_null
 from mrinr.errors import InputError
-from MRINRLib import contrast_sources, install, sample_data, views
+from MRINRLib import contrast_sources, frames, install, sample_data, views
 from MRINRLib.contrast_choices import (
     limitsOf,
     regionsOf,
@@ -47,9 +47,11 @@ from MRINRLib.contrast_sliders import ContrastSliders
 from MRINRLib.contrast_sources import Source, Times
 from MRINRLib.contrast_sources_table import SourcesTable
 from MRINRLib.device_line import DeviceLine
+from MRINRLib.frames import FramesJob
 from MRINRLib.job_controls import JobControls
 from MRINRLib.nodes import inScene
 from MRINRLib.panel import Panel
+from MRINRLib.patients_job import PatientsJob
 from MRINRLib.synthesis_job import showPreview
 from MRINRLib.synthetic_mark import SyntheticMark
 
@@ -94,7 +96,7 @@ class ContrastCRLParameterNode:
     model, modelFolders - A model's name or folder, and the folders that the person added to the list.
     beside, fade, liveUncertainty - How the live view is shown: side by side, else over the scan at this
         opacity; with a map of its uncertainty.
-    register, device, preview, showUncertainty - See their tooltips.
+    register, device, preview, everyFrame, showUncertainty - See their tooltips.
     results - Synthetic volumes made in this scene.
     regions, firstRegion, secondRegion - A segmentation or a label map, and two of its regions.
     lowTR, ..., inversion, timeWeight - What the contrast search may play, and what scan time costs.
@@ -116,6 +118,7 @@ class ContrastCRLParameterNode:
     register: bool = True
     device: Annotated[str, Choice(["auto", "cpu", "cuda", "mps"])] = "auto"
     preview: bool = True
+    everyFrame: bool = True
     showUncertainty: bool = False
     results: list[vtkMRMLScalarVolumeNode]
     regions: vtkMRMLNode
@@ -274,6 +277,7 @@ class ContrastCRLWidget(Panel):
         ui.fadeSlider.value = round(100 * parameters.fade)
         ui.fadeSlider.enabled = not (parameters.beside or parameters.liveUncertainty)
         self._table.show(rowsOf(parameters))
+        self._showFrames(row.node for row in rowsOf(parameters))
         self._table.showStatus(box)
         self._models.show(parameters.model, list(parameters.modelFolders))
         ui.regionsSelector.setCurrentNode(parameters.regions if inScene(parameters.regions) else None)
@@ -404,7 +408,7 @@ class ContrastCRLWidget(Panel):
     def onApplyButton(self, checked: bool = False) -> None:
         """Called when the user presses Make volume, or Cancel, which is the same button."""
         if not self._cancelled():
-            self._work(self._startVolume, self._showVolume)
+            self._work(self._startVolume, self._showResults)
 
     def onSweepButton(self, checked: bool = False) -> None:
         """Called when the user presses Make the sweep."""
@@ -431,19 +435,32 @@ class ContrastCRLWidget(Panel):
             lambda **callbacks: start(requestFrom(self._parameterNode, self.logic.models), **callbacks), show
         )
 
-    def _startVolume(self, request: Request, **callbacks: Callable) -> ContrastJob:
-        if self._parameterNode.preview and not self._live.isOn:
-            self._preview = views.Preview(request.first, showPreview)
-            callbacks["onPreview"] = self._preview.show
-        return ContrastJob(request, targetOf(self._parameterNode), **callbacks)
+    def _startVolume(self, request: Request, **callbacks: Callable) -> Any:
+        more = self._previewing(request.nodes, lambda: views.Preview(request.first, showPreview))
+        return self.logic.startRequest(request, targetOf(self._parameterNode), **callbacks, **more)
 
-    def _showVolume(self, job: ContrastJob) -> None:
+    def _previewing(self, inputs: Any, make: Callable[[], views.Preview]) -> dict[str, Any]:
+        more = super()._previewing(inputs, make)
+        if self._live.isOn:  # which shows more than a preview
+            more.pop("onPreview", None)
+        return more
+
+    def _startAll(self, **callbacks: Callable) -> PatientsJob:
+        parameters = self._parameterNode
+        request = requestFrom(parameters, self.logic.models)
+        return self.logic.startAllRequests(
+            request, targetOf(parameters), everyFrame=parameters.everyFrame, **callbacks
+        )
+
+    def _showResults(self, job: Any) -> None:
+        if not job.results:  # of all patients
+            return
         self._stopLive()
         parameters = self._parameterNode or self.logic.getParameterNode()
-        parameters.results = [*(node for node in parameters.results if inScene(node)), job.result]
+        parameters.results = [*(node for node in parameters.results if inScene(node)), *job.results]
         self._controls.say("")  # warnings stay with the result
         self._results.show(parameters.results)
-        self._results.showNew(job.result)
+        self._results.showNew(job.results[0])
 
     def _showSweep(self, job: SweepJob) -> None:
         self._stopLive()
@@ -494,24 +511,75 @@ class ContrastCRLLogic(ScriptedLoadableModuleLogic):
         onProgress: Callable[[float, float | None, str], None] | None = None,
         onPreview: Callable[[Any], None] | None = None,
         onFinished: Callable[[Any], None] | None = None,
+        everyFrame: bool = False,
         **options: Any,
-    ) -> ContrastJob:
+    ) -> ContrastJob | FramesJob:
         """Start and return at once; `job.cancel()` stops it, `job.wait()` waits for it.
 
         :param onProgress: called with fraction, seconds left (or None) and a line of text
         :param onPreview: called with a partial mrinr.volume.Volume now and then
         :param onFinished: called once with the result node; None after Cancel and after a failure, whose
             reason is `job.error`
+        :param everyFrame: where a source is the volume that a sequence browser shows, work on all frames and
+            make a sequence of the same browser; else only of the frame that is shown
         :param options: model (a name or a folder), register ("auto" or "off"), device ("auto")
         :raises ValueError: one sentence about what is wrong with which volume or option
         """
-        return ContrastJob(
-            self._request(sources, **options),
-            checkTarget(target),
+        request = self._request(sources, **options)
+        return self.startRequest(request, checkTarget(target), onProgress, onPreview, onFinished, everyFrame)
+
+    def startRequest(
+        self,
+        request: Request,
+        target: Times,
+        onProgress=None,
+        onPreview=None,
+        onFinished=None,
+        everyFrame=False,
+    ) -> ContrastJob | FramesJob:
+        """`start` with everything in a `Request`."""
+        install.require(PACKAGES)
+        return frames.begin(
+            request.nodes,
+            everyFrame,
+            lambda **callbacks: ContrastJob(request, target, **callbacks),
             onProgress=onProgress,
             onPreview=onPreview,
             onFinished=onFinished,
         )
+
+    def changeContrastAll(self, target: Sequence[float], **options: Any) -> Any:
+        """Make a volume for every patient of the subject hierarchy from their spin echoes with known times,
+        and wait; returns the table node that says what came of each. See `startAll`, whose job also knows the
+        result nodes.
+        """
+        return self.startAll(target, **options).wait()
+
+    def startAll(
+        self, target: Sequence[float], onProgress=None, onFinished=None, everyFrame=False, **options: Any
+    ) -> PatientsJob:
+        """Start for every patient; what fails is said in the job's table and stops nobody else.
+
+        :param options: see `start`
+        :raises ValueError: one sentence where there is no patient
+        """
+        request = self._request([], **options)
+        return self.startAllRequests(request, checkTarget(target), onProgress, onFinished, everyFrame)
+
+    def startAllRequests(
+        self, request: Request, target: Times, onProgress=None, onFinished=None, everyFrame=False
+    ) -> PatientsJob:
+        """`startAll` with everything in a `Request`, whose sources say which sequences to use."""
+
+        def prepare(images: Sequence[Any]) -> tuple[Sequence[Any], Callable[..., Any]]:
+            own = request.forPatient(images)
+
+            def start(**callbacks: Callable) -> Any:
+                return self.startRequest(own, target, everyFrame=everyFrame, **callbacks)
+
+            return own.nodes, start
+
+        return PatientsJob(prepare, _("New contrast of all patients"), onProgress, onFinished)
 
     def sweep(
         self,

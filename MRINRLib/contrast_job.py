@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import slicer
@@ -13,7 +13,7 @@ from slicer.i18n import tr as _
 from mrinr.contrast import MODEL
 from mrinr.contrast.parameters import of_times, title_of
 from mrinr.errors import InputError
-from MRINRLib import contrast_sources, displays, engine, nodes, provenance
+from MRINRLib import contrast_sources, displays, engine, inputs, nodes, patients, provenance
 from MRINRLib.contrast_sources import Source, Times
 from MRINRLib.job import WorkerJob
 
@@ -41,6 +41,27 @@ class Request:
     def check(self) -> None:
         """Raise InputError, one sentence, for what can be seen without the model."""
         contrast_sources.checkAll(self.sources)
+
+    def forPatient(self, images: Sequence[Any]) -> Request:
+        """The same for another patient's volumes: spin echoes with known times, those of the same sequences
+        as `sources` where these say what they are.
+
+        Raises InputError where there are none.
+        """
+        own = [row for row in self.sources if row.node in images]
+        wanted = list(dict.fromkeys(inputs.inputFor(row.node).role for row in self.sources))
+        if inputs.NOT_USED in wanted:
+            wanted = []
+        found = own or [
+            row
+            for row in contrast_sources.fillFromStudy(images)
+            if not wanted or inputs.inputFor(row.node).role in wanted
+        ]
+        if not found:
+            raise patients.noneOf(wanted)
+        request = replace(self, sources=found)
+        request.check()
+        return request
 
     @property
     def nodes(self) -> list[Any]:
@@ -128,6 +149,14 @@ class ContrastJob(ContrastWork):
     @property
     def value(self) -> Any:
         return self.result
+
+    @property
+    def results(self) -> list[Any]:
+        return [] if self.result is None else [self.result]
+
+    @property
+    def others(self) -> list[Any]:
+        return [] if self.uncertainty is None else [self.uncertainty]
 
     def _receive(self, volumes: dict[str, Any]) -> None:
         nodes.requireInScene(self.request.nodes)

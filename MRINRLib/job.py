@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from slicer.i18n import tr as _
+
 from mrinr.engine import EngineError, Event
 from mrinr.errors import InputError
+from MRINRLib import nodes
 from MRINRLib.engine import Engine
 
 
@@ -17,7 +21,10 @@ class WorkerJob:
     nodes : what the job made for the scene; empty unless finished
     report : the task's; warnings : sentences
     error : the exception of a failed job (InputError or EngineError), its text made for people
+    summary : what a panel says at the end, where that is more than the warnings
     """
+
+    summary = ""
 
     def __init__(
         self,
@@ -30,6 +37,7 @@ class WorkerJob:
         self.warnings: list[str] = []
         self.error: InputError | EngineError | None = None
         self._onProgress, self._onPreview, self._onFinished = onProgress, onPreview, onFinished
+        self._added = nodes.Added()
 
     def _submit(
         self, engine: Engine, task: str, volumes: Mapping[str, Any], parameters: Mapping[str, Any]
@@ -49,6 +57,25 @@ class WorkerJob:
     def value(self) -> Any:
         """What `wait` returns and `onFinished` is given."""
         return self.nodes
+
+    @property
+    def results(self) -> list[Any]:
+        """The volumes that were asked for; `nodes` may hold more."""
+        return self.nodes
+
+    @property
+    def others(self) -> list[Any]:
+        """The volumes that explain the results; the same number of them for every job of a request."""
+        return []
+
+    @property
+    def cancelTip(self) -> str:
+        """What a panel says of Cancel."""
+        return _("Stop; nothing will be changed.")
+
+    def discard(self) -> None:
+        """Take everything that the job has made out of the scene again."""
+        self._added.remove()
 
     def cancel(self) -> None:
         """Stop; `onFinished` is called within a second, with an empty value."""
@@ -75,9 +102,13 @@ class WorkerJob:
         elif event.kind == "result":
             self.report = data["report"]
             try:
-                self._receive(event.volumes)
-            except InputError as error:
-                self.error = error
+                with self._added:
+                    self._receive(event.volumes)
+            except Exception as error:  # half a result in the scene would be worse than none
+                self.discard()
+                text = _("The result could not be put into the scene; the log says more.")
+                details = traceback.format_exc()
+                self.error = error if isinstance(error, InputError) else EngineError(text, details)
         if event.kind in ("result", "cancelled", "failed") and self._onFinished is not None:
             self._onFinished(self.value)
 

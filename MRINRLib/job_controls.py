@@ -9,7 +9,8 @@ from slicer.i18n import tr as _
 
 
 class JobControls:
-    """Drives applyButton (which is Cancel while a job runs), progressBar, progressLabel and messageLabel.
+    """Drives applyButton (which is Cancel while a job runs), allPatientsButton, everyFrameBox, progressBar,
+    progressLabel and messageLabel.
 
     sections : widgets that nobody may change while a job runs
     verb : what the button says while none runs; default Apply
@@ -21,11 +22,12 @@ class JobControls:
         self._sections = sections
         self._cancelling = False
 
-    def showRunning(self, running: bool) -> None:
+    def showRunning(self, running: bool, cancelTip: str = "") -> None:
         ui = self._ui
         self._cancelling = False
         for section in self._sections:
             section.enabled = not running
+        ui.allPatientsButton.enabled = ui.everyFrameBox.enabled = not running
         ui.progressBar.visible = running
         ui.progressLabel.visible = running
         ui.progressBar.value = 0
@@ -33,7 +35,7 @@ class JobControls:
         ui.applyButton.text = _("Cancel") if running else self._verb
         if running:
             ui.applyButton.enabled = True
-            ui.applyButton.toolTip = _("Stop; nothing will be changed.")
+            ui.applyButton.toolTip = cancelTip
 
     def showCancelling(self) -> None:
         self._cancelling = True

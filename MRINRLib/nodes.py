@@ -142,6 +142,47 @@ def copyWindowLevel(source: Any, target: Any) -> None:
     display.SetWindowLevel(shown.GetWindow(), shown.GetLevel())
 
 
+class Added:
+    """What was added to the scene in a `with` block: nodes, and folders of the subject hierarchy."""
+
+    def __init__(self) -> None:
+        self._nodes: list[Any] = []
+        self._items: list[int] = []
+
+    def __enter__(self) -> Added:
+        self._before = set(_everything()), set(_items())
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        nodes, items = self._before
+        del self._before
+        self._nodes = [node for node in _everything() if node not in nodes]
+        self._items = [item for item in _items() if item not in items]
+
+    def remove(self) -> None:
+        """Take it out again, what is still there."""
+        hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
+        for node in self._nodes:
+            if inScene(node):
+                slicer.mrmlScene.RemoveNode(node)
+        for item in self._items:
+            if item in _items():
+                hierarchy.RemoveItem(item, False, False)
+        self._nodes, self._items = [], []
+
+
+def _everything() -> list[Any]:
+    return [slicer.mrmlScene.GetNthNode(n) for n in range(slicer.mrmlScene.GetNumberOfNodes())]
+
+
+def _items() -> list[int]:
+    """All items of the subject hierarchy."""
+    hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
+    found = vtk.vtkIdList()
+    hierarchy.GetItemChildren(hierarchy.GetSceneItemID(), found, True)
+    return [found.GetId(n) for n in range(found.GetNumberOfIds())]
+
+
 def folderBeside(reference: Any, name: str) -> int:
     """A new folder beside `reference` in the subject hierarchy; its item."""
     hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import slicer
@@ -14,10 +14,12 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
 from mrinr.errors import InputError
-from MRINRLib import engine, install
+from MRINRLib import engine, frames, install
 from MRINRLib.device_line import DeviceLine
 from MRINRLib.job import WorkerJob
 from MRINRLib.job_controls import JobControls
+from MRINRLib.patients_job import PatientsJob
+from MRINRLib.series_job import SeriesJob
 from MRINRLib.views import Preview
 
 
@@ -43,7 +45,7 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         VTKObservationMixin.__init__(self)
         self._parameterNode: Any = None
         self._parameterNodeGuiTag: Any = None
-        self._job: WorkerJob | None = None
+        self._job: WorkerJob | SeriesJob | None = None
         self._preview: Preview | None = None
 
     def setup(self) -> None:
@@ -62,6 +64,7 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
         self.addObserver(scene, scene.NodeRemovedEvent, self._onNodeRemoved)
         self.ui.addSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onAddSelection)
+        self.ui.allPatientsButton.connect("clicked(bool)", self.onAllPatientsButton)
         self.initializeParameterNode()
         self._controls.showRunning(False)
 
@@ -132,6 +135,37 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     # Jobs ---------------------------------------------------------------------------------------------
 
+    def onAllPatientsButton(self, checked: bool = False) -> None:
+        """Called when the user presses Apply to all patients."""
+        self._run(self._startAll, self._showResults)
+
+    def _startAll(self, **callbacks: Callable) -> PatientsJob:
+        """Start what Apply would run, for every patient. Raises InputError where a choice is missing."""
+        raise NotImplementedError
+
+    def _showResults(self, job: WorkerJob | SeriesJob) -> None:
+        """Show what came of Apply, for one volume, for every frame or for every patient."""
+        raise NotImplementedError
+
+    def _showFrames(self, inputs: Iterable[Any]) -> None:
+        """Offer to work on every frame where an input is the volume of a sequence."""
+        browser = frames.browserOf(inputs)
+        self.ui.everyFrameBox.visible = browser is not None
+        if browser is not None:
+            self.ui.everyFrameBox.text = _("Every frame of the sequence ({count})").format(
+                count=browser.GetNumberOfItems()
+            )
+
+    def _previewing(self, inputs: Iterable[Any], make: Callable[[], Preview]) -> dict[str, Any]:
+        """What a job's start takes besides: a preview where that is wanted, and not every frame."""
+        parameters = self._parameterNode
+        if parameters.everyFrame and frames.browserOf(inputs) is not None:
+            return {"everyFrame": True}
+        if not parameters.preview:
+            return {}
+        self._preview = make()
+        return {"onPreview": self._preview.show}
+
     def _cancelled(self) -> bool:
         """Cancel the running job: Apply was pressed again. False when none runs."""
         if self._job is None:
@@ -140,12 +174,12 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._controls.showCancelling()
         return True
 
-    def _run(self, start: Callable[..., WorkerJob], show: Callable[[Any], None]) -> None:
+    def _run(self, start: Callable[..., WorkerJob | SeriesJob], show: Callable[[Any], None]) -> None:
         """Start a job; `show` is called with it when it has succeeded."""
         self._controls.say("")
         try:
             install.ensure(self.moduleName, self.packages)
-            job: WorkerJob = start(
+            job: WorkerJob | SeriesJob = start(
                 onProgress=self._controls.progress, onFinished=lambda value: self._onFinished(job, show)
             )
         except InputError as error:
@@ -153,9 +187,9 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         self._job = job
         self._results.closeComparison()
-        self._controls.showRunning(True)
+        self._controls.showRunning(True, job.cancelTip)
 
-    def _onFinished(self, job: WorkerJob, show: Callable[[Any], None]) -> None:
+    def _onFinished(self, job: WorkerJob | SeriesJob, show: Callable[[Any], None]) -> None:
         """Called once for each job, however it ended."""
         if job is not self._job:  # stopped by us, when the scene closed or the module went
             return
@@ -169,10 +203,14 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 logging.error("%s: %s\n%s", self.moduleName, job.error, getattr(job.error, "details", ""))
             self._controls.say(str(job.error), error=True)
         elif job.state == "cancelled":
-            self._controls.say(_("Cancelled; nothing was changed."))
+            if job.results:
+                show(job)
+            self._controls.say(job.summary or _("Cancelled; nothing was changed."))
         else:
             self._controls.say("\n".join(job.warnings))
             show(job)
+            if job.summary:
+                self._controls.say(job.summary)
         self._update()
 
     def _stopJob(self) -> None:

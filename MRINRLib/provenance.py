@@ -43,6 +43,13 @@ def stamp(
         node.AddNodeReferenceID(PREFIX + "source", source.GetID())
 
 
+def sources(node: Any) -> list[Any]:
+    """The nodes that a result was made from, without those that are gone."""
+    role = PREFIX + "source"
+    found = [node.GetNthNodeReference(role, n) for n in range(node.GetNumberOfNodeReferences(role))]
+    return [each for each in found if each is not None]
+
+
 def parameters(node: Any) -> dict[str, Any]:
     """The parameters that `stamp` wrote; empty for a node that is not ours."""
     return json.loads(node.GetAttribute(PREFIX + "parameters") or "{}")

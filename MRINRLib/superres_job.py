@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from slicer.i18n import tr as _
 
 from mrinr.errors import InputError
-from MRINRLib import nodes, provenance, roi
+from MRINRLib import fitted_node, nodes, patients, provenance, roi, study
 from MRINRLib.engine import Engine, workerThreads
 from MRINRLib.job import WorkerJob
 from MRINRLib.study import Choice
@@ -40,6 +40,33 @@ class Request:
             "device": self.device,
             "roi": None if self.roi is None else roi.bounds(self.roi),
         }
+
+    @property
+    def nodes(self) -> list[Any]:
+        return [choice.node for choice in self.stacks]
+
+    def checkForAll(self) -> None:
+        """Raise InputError for settings that belong to one patient."""
+        if self.like is not None or self.roi is not None:
+            raise InputError(
+                _(
+                    "A volume whose voxels the result gets and a region of interest belong to one patient; "
+                    "choose neither."
+                )
+            )
+
+    def forPatient(self, images: Sequence[Any], contrasts: Sequence[str] = ()) -> Request:
+        """The same for another patient's volumes: stacks of the same contrasts, those that there are.
+
+        contrasts : instead of those of `stacks`; where both are empty, any. Raises InputError where there is
+            none.
+        """
+        own = [choice for choice in self.stacks if choice.node in images]
+        wanted = list(dict.fromkeys(contrasts or [choice.contrast for choice in self.stacks]))
+        found = own or [each for each in study.fillFromStudy(images) if not wanted or each.contrast in wanted]
+        if not found:
+            raise patients.noneOf(wanted)
+        return replace(self, stacks=found)
 
 
 def uniqueNames(stacks: Sequence[Choice]) -> list[str]:
@@ -90,7 +117,12 @@ class SuperResJob(WorkerJob):
             volumes["like"] = nodes.volumeFromNode(request.like)
         self._submit(engine, "superres", volumes, {**request.parameters(), "threads": workerThreads()})
 
+    @property
+    def others(self) -> list[Any]:
+        return self.rescans
+
     def _receive(self, volumes: dict[str, Any]) -> None:
+        text = self.report.pop("fitted", "")
         nodes.requireInScene(choice.node for choice in self.request.stacks)
         folder = nodes.folderBeside(
             self.request.stacks[0].node,
@@ -112,6 +144,8 @@ class SuperResJob(WorkerJob):
             shown = self.coverage[contrast].GetDisplayNode()
             shown.SetAutoWindowLevel(False)  # it fails on a constant
             shown.SetWindowLevel(most, most / 2)
+        if text:
+            fitted_node.keep(text, self.nodes, folder)
         for index, choice in enumerate(self.request.stacks):
             name = f"{choice.node.GetName()} SR re-sliced"
             volume = volumes[f"rescan{index}"]

@@ -7,13 +7,13 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from MRINRLib import provenance
+from MRINRLib import fitted_node, provenance, resample_job
 from MRINRLib.nodes import inScene
 from MRINRLib.results_section import ResultsSection
 
 
 class SuperResResults(ResultsSection):
-    """Drives, besides what every panel has, reasonLabel and scannerButton."""
+    """Drives, besides what every panel has, reasonLabel, scannerButton and resampleButton with its box."""
 
     def __init__(self, ui: Any) -> None:
         super().__init__(ui)
@@ -37,7 +37,21 @@ class SuperResResults(ResultsSection):
         text = _("Method: {method}, chosen by predicting hidden slices") if chosen else _("Method: {method}")
         self._ui.reasonLabel.text = text.format(method=method)
         self._ui.reasonLabel.toolTip = self.shown.GetAttribute(provenance.PREFIX + "reason") or ""
+        self._showFit()
         self._ui.compareButton.enabled = self._ui.scannerButton.enabled = self._pair() is not None
+
+    def _showFit(self) -> None:
+        """Whether the result can be had at another spacing without fitting again."""
+        continuous, kept = fitted_node.isContinuous(self.shown), bool(fitted_node.find(self.shown))
+        for widget in (self._ui.resampleLabel, self._ui.resampleBox, self._ui.resampleButton):
+            widget.visible = continuous
+        self._ui.resampleButton.enabled = self._ui.resampleBox.enabled = kept
+        self._ui.resampleButton.text = _("Resample") if kept else _("Refit needed")
+        self._ui.resampleButton.toolTip = (
+            _("Evaluate the fitted representation with these voxels; nothing is fitted again.")
+            if kept
+            else str(resample_job.refitNeeded(self.shown))
+        )
 
     def _pair(self) -> tuple[Any, Any] | None:
         """(stack, its re-sliced result) of the shown contrast: of the preferred stack where it is one."""

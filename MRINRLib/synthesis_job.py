@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,10 @@ from slicer.i18n import tr as _
 
 from mrinr.errors import InputError
 from mrinr.synthesis import INPUTS
-from MRINRLib import displays, inputs, nodes, provenance
+from MRINRLib import displays, inputs, nodes, patients, provenance
 from MRINRLib.engine import Engine, workerThreads
 from MRINRLib.job import WorkerJob
+from MRINRLib.models import Models
 
 TASK = "synthesize"
 UNCERTAINTY, BRAIN, DISAGREEMENT = "uncertainty", "brain", "disagreement"  # node references of a result
@@ -52,6 +53,30 @@ class Request:
                     like=self.like
                 )
             )
+
+    def forPatient(self, images: Sequence[Any], models: Models) -> Request:
+        """The same for another patient's volumes: those of `inputs`' sequences that there are; without any
+        inputs here, all but the target.
+
+        Raises InputError where there are none, or the model cannot do with them.
+        """
+        own = {role: node for role, node in self.inputs.items() if node in images}
+        found = own or inputs.used(inputs.fillFromStudy(images))
+        wanted = [role for role in (self.inputs or found) if role != self.target]
+        given = {role: found[role] for role in wanted if role in found}
+        if not given:
+            raise patients.noneOf(wanted)
+        if self.target not in models.targets(self.model, list(given)):
+            raise InputError(
+                _(
+                    "{target} cannot be made from {inputs}; load what is missing, or choose another model."
+                ).format(target=self.target, inputs=", ".join(given))
+            )
+        return replace(self, inputs=given, like=self.like if self.like in given else None)
+
+    @property
+    def nodes(self) -> list[Any]:
+        return list(self.inputs.values())
 
     @property
     def likeNode(self) -> Any:
@@ -100,6 +125,14 @@ class SynthesisJob(WorkerJob):
     @property
     def value(self) -> Any:
         return self.result
+
+    @property
+    def results(self) -> list[Any]:
+        return [] if self.result is None else [self.result]
+
+    @property
+    def others(self) -> list[Any]:
+        return [] if self.uncertainty is None else [self.uncertainty]
 
     def _receive(self, volumes: dict[str, Any]) -> None:
         nodes.requireInScene(self.request.inputs.values())

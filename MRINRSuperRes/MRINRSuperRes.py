@@ -25,11 +25,14 @@ if importlib.util.find_spec("MRINRLib") is None:
 from mrinr.errors import InputError
 from mrinr.superres import METHODS
 from mrinr.superres.estimate import Estimate, affordable_bytes, estimate
-from MRINRLib import engine, install, nodes, roi, sample_data, study, views
+from MRINRLib import engine, frames, install, nodes, roi, sample_data, study, views
 from MRINRLib.device_line import DeviceLine
+from MRINRLib.frames import FramesJob
 from MRINRLib.job_controls import JobControls
 from MRINRLib.nodes import inScene
 from MRINRLib.panel import Panel
+from MRINRLib.patients_job import PatientsJob
+from MRINRLib.resample_job import ResampleJob
 from MRINRLib.stacks_table import StacksTable
 from MRINRLib.superres_job import Request, SuperResJob, uniqueNames
 from MRINRLib.superres_results import SuperResResults
@@ -72,7 +75,7 @@ class MRINRSuperResParameterNode:
     method - How to reconstruct, a key of mrinr.superres.METHODS.
     spacingMode - Which voxels the result gets: "auto", "custom" (spacing, mm) or "like volume" (likeVolume).
     roi - Reconstruct only inside this box.
-    profile, register, device, preview - See their tooltips.
+    profile, register, device, preview, everyFrame - See their tooltips.
     results, rescans - What the last job made: a volume for each contrast, each stack as re-sliced from it.
     """
 
@@ -89,6 +92,7 @@ class MRINRSuperResParameterNode:
     register: bool = True
     device: Annotated[str, Choice(["auto", "cpu", "cuda", "mps"])] = "auto"
     preview: bool = True
+    everyFrame: bool = True
     results: list[vtkMRMLScalarVolumeNode]
     rescans: list[vtkMRMLScalarVolumeNode]
 
@@ -145,6 +149,7 @@ class MRINRSuperResWidget(Panel):
         self.ui.addButton.connect("clicked(bool)", self.onAddButton)
         self.ui.roiSelector.connect("nodeAddedByUser(vtkMRMLNode*)", self._onRoiAdded)
         self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
+        self.ui.resampleButton.connect("clicked(bool)", self.onResampleButton)
         self.ui.stacksTable.connect("itemSelectionChanged()", self._onStackSelected)
         self.begin()
 
@@ -218,6 +223,7 @@ class MRINRSuperResWidget(Panel):
         self.ui.methodText.text = METHODS[parameters.method]
         self.ui.spacingBox.enabled = parameters.spacingMode == "custom"
         self.ui.likeSelector.enabled = parameters.spacingMode == "like volume"
+        self._showFrames(row.node for row in choices(parameters))
         self._showEstimate()
         self._results.show(parameters.results, parameters.rescans)
         if self.parent.isEntered:
@@ -250,21 +256,41 @@ class MRINRSuperResWidget(Panel):
     def onApplyButton(self, checked: bool = False) -> None:
         """Called when the user presses Apply, or Cancel, which is the same button."""
         if not self._cancelled():
-            self._run(self._startReconstruction, self._showReconstruction)
+            self._run(self._startReconstruction, self._showResults)
 
-    def _startReconstruction(self, **callbacks: Callable) -> SuperResJob:
+    def _startReconstruction(self, **callbacks: Callable) -> Any:
         request = requestFrom(self._parameterNode)
-        if self._parameterNode.preview:
-            self._preview = views.Preview(request.stacks[0].node)
-            callbacks["onPreview"] = self._preview.show
-        return self.logic.startRequest(request, **callbacks)
+        more = self._previewing(request.nodes, lambda: views.Preview(request.stacks[0].node))
+        return self.logic.startRequest(request, **callbacks, **more)
 
-    def _showReconstruction(self, job: SuperResJob) -> None:
+    def _startAll(self, **callbacks: Callable) -> PatientsJob:
+        parameters = self._parameterNode
+        return self.logic.startAllRequests(
+            requestFrom(parameters), everyFrame=parameters.everyFrame, **callbacks
+        )
+
+    def onResampleButton(self, checked: bool = False) -> None:
+        """Called when the user wants other voxels of a fitted result."""
+        shown, spacing = self._results.shown, self.ui.resampleBox.value
+        device = self._parameterNode.device
+        self._run(
+            lambda **callbacks: self.logic.startResampling(shown, spacing, device, **callbacks),
+            self._showResampled,
+        )
+
+    def _showResampled(self, job: ResampleJob) -> None:
+        parameters = self._parameterNode or self.logic.getParameterNode()
+        parameters.results = [*(node for node in parameters.results if inScene(node)), job.result]
+        views.showInSliceViews(job.result)
+
+    def _showResults(self, job: Any) -> None:
+        if not job.results:  # of all patients
+            return
         parameters = self._parameterNode or self.logic.getParameterNode()
         with slicer.util.NodeModify(parameters):
-            parameters.results = job.nodes
-            parameters.rescans = job.rescans
-        views.showInSliceViews(job.nodes[0])
+            parameters.results = job.results
+            parameters.rescans = job.others
+        views.showInSliceViews(job.results[0])
 
 
 class MRINRSuperResLogic(ScriptedLoadableModuleLogic):
@@ -296,14 +322,17 @@ class MRINRSuperResLogic(ScriptedLoadableModuleLogic):
         onProgress: Callable[[float, float | None, str], None] | None = None,
         onPreview: Callable[[Any], None] | None = None,
         onFinished: Callable[[list], None] | None = None,
+        everyFrame: bool = False,
         **options: Any,
-    ) -> SuperResJob:
+    ) -> SuperResJob | FramesJob:
         """Start and return at once; `job.cancel()` stops it, `job.wait()` waits for it.
 
         :param onProgress: called with fraction, seconds left (or None) and a line of text
         :param onPreview: called with a partial mrinr.volume.Volume now and then
         :param onFinished: called once with the result nodes; the list is empty after Cancel and after a
             failure, whose reason is `job.error`
+        :param everyFrame: where a stack is the volume that a sequence browser shows, reconstruct all frames
+            into a sequence of the same browser; else only the frame that is shown
         :param options: method ("auto"), spacing ("auto" or mm), like (volume node), roi (Markups ROI node),
             profile ("auto"), register ("auto" or "off"), device ("auto")
         :raises ValueError: one sentence about what is wrong with which volume or option
@@ -311,12 +340,72 @@ class MRINRSuperResLogic(ScriptedLoadableModuleLogic):
         if isinstance(stacks, slicer.vtkMRMLNode):
             raise InputError(_("Give the stacks as a list: [{volume}].").format(volume=stacks.GetName()))
         rows = [stack if isinstance(stack, study.Choice) else study.choiceFor(stack) for stack in stacks]
-        return self.startRequest(Request(rows, **options), onProgress, onPreview, onFinished)
+        return self.startRequest(Request(rows, **options), onProgress, onPreview, onFinished, everyFrame)
 
-    def startRequest(self, request: Request, onProgress=None, onPreview=None, onFinished=None) -> SuperResJob:
+    def startRequest(
+        self, request: Request, onProgress=None, onPreview=None, onFinished=None, everyFrame=False
+    ) -> SuperResJob | FramesJob:
         """`start` with everything in a `Request`."""
         install.require()
-        return SuperResJob(engine.shared(), request, onProgress, onPreview, onFinished)
+        return frames.begin(
+            request.nodes,
+            everyFrame,
+            lambda **callbacks: SuperResJob(engine.shared(), request, **callbacks),
+            onProgress=onProgress,
+            onPreview=onPreview,
+            onFinished=onFinished,
+        )
+
+    def resample(self, result: Any, spacing: float, device: str = "auto") -> Any:
+        """A result of a fitted representation with other isotropic voxels, without fitting again; its node.
+
+        :param result: a result node of profile-inr, best, irem, single, vanilla or split-head
+        :param spacing: in mm
+        :raises ValueError: one sentence where the fit is gone ("Refit needed"), or memory is short
+        """
+        return self.startResampling(result, spacing, device).wait()
+
+    def startResampling(
+        self, result: Any, spacing: float, device: str = "auto", onProgress=None, onFinished=None
+    ) -> ResampleJob:
+        """`resample` without waiting."""
+        install.require()
+        return ResampleJob(engine.shared(), result, spacing, device, onProgress, onFinished)
+
+    def reconstructAll(self, contrasts: Sequence[str] = (), **options: Any) -> Any:
+        """Reconstruct for every patient of the subject hierarchy and wait; returns the table node that says
+        what came of each. See `startAll`, whose job also knows the result nodes.
+        """
+        return self.startAll(contrasts, **options).wait()
+
+    def startAll(
+        self,
+        contrasts: Sequence[str] = (),
+        onProgress=None,
+        onFinished=None,
+        everyFrame=False,
+        **options: Any,
+    ) -> PatientsJob:
+        """Start for every patient; what fails is said in the job's table and stops nobody else.
+
+        :param contrasts: use the stacks of these only; default all
+        :param options: see `start`
+        :raises ValueError: one sentence where there is no patient
+        """
+        return self.startAllRequests(Request([], **options), onProgress, onFinished, everyFrame, contrasts)
+
+    def startAllRequests(
+        self, request: Request, onProgress=None, onFinished=None, everyFrame=False, contrasts=()
+    ) -> PatientsJob:
+        """`startAll` with everything in a `Request`, whose stacks say which contrasts to use."""
+        request.checkForAll()
+        install.require()
+
+        def prepare(images: Sequence[Any]) -> tuple[Sequence[Any], Callable[..., Any]]:
+            own = request.forPatient(images, contrasts)
+            return own.nodes, lambda **callbacks: self.startRequest(own, everyFrame=everyFrame, **callbacks)
+
+        return PatientsJob(prepare, _("Super-resolution of all patients"), onProgress, onFinished)
 
     def estimate(self, request: Request) -> Estimate:
         """Time, memory and grid of a request; voxels are not read. Raises ValueError where it cannot run."""

@@ -22,17 +22,19 @@ if importlib.util.find_spec("MRINRLib") is None:
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from mrinr.errors import InputError
-from MRINRLib import engine, inputs, install, sample_data, views
+from MRINRLib import engine, frames, inputs, install, sample_data, views
 from MRINRLib.device_line import DeviceLine
 from MRINRLib.evaluation_job import EvaluationJob
 from MRINRLib.finetune_job import FineTuneJob, FineTuneRequest
 from MRINRLib.finetune_section import FineTuneSection
+from MRINRLib.frames import FramesJob
 from MRINRLib.inputs_table import InputsTable
 from MRINRLib.job_controls import JobControls
 from MRINRLib.model_section import ModelSection
 from MRINRLib.models import AUTO, Models, notice
 from MRINRLib.nodes import inScene
 from MRINRLib.panel import Panel
+from MRINRLib.patients_job import PatientsJob
 from MRINRLib.synthesis_choices import casesOf, requestFrom, rowsOf, setCases, setRows
 from MRINRLib.synthesis_estimate import expectation
 from MRINRLib.synthesis_job import Request, SynthesisJob, showPreview
@@ -80,7 +82,7 @@ class MRINRSynthesisParameterNode:
     model, modelFolders - A key of MRINRLib.models, and the folders that the person added to the list.
     like - The sequence of the input whose grid the result gets; "" for the first.
     reference - The measured volume of the target, where there is one.
-    register, device, preview, showUncertainty - See their tooltips.
+    register, device, preview, everyFrame, showUncertainty - See their tooltips.
     results - Synthetic volumes made in this scene.
     caseVolumes, caseRoles, caseNumbers - What to learn from: one entry a volume, of the case of that number.
     outputFolder - Where the fine-tuned model goes.
@@ -96,6 +98,7 @@ class MRINRSynthesisParameterNode:
     register: bool = True
     device: Annotated[str, Choice(["auto", "cpu", "cuda", "mps"])] = "auto"
     preview: bool = True
+    everyFrame: bool = True
     showUncertainty: bool = False
     results: list[vtkMRMLScalarVolumeNode]
     caseVolumes: list[vtkMRMLScalarVolumeNode]
@@ -205,6 +208,7 @@ class MRINRSynthesisWidget(Panel):
         ui.noticeLabel.text = notice(target)
         ui.noticeLabel.visible = bool(ui.noticeLabel.text)
         self._showLike(used, request)
+        self._showFrames(used.values())
         ui.estimateLabel.text = (
             (why if rows else "") if request is None else expectation(request, self.logic.models)
         )
@@ -257,14 +261,17 @@ class MRINRSynthesisWidget(Panel):
     def onApplyButton(self, checked: bool = False) -> None:
         """Called when the user presses Apply, or Cancel, which is the same button."""
         if not self._cancelled():
-            self._run(self._startSynthesis, self._showSynthesis)
+            self._run(self._startSynthesis, self._showResults)
 
-    def _startSynthesis(self, **callbacks: Callable) -> SynthesisJob:
+    def _startSynthesis(self, **callbacks: Callable) -> Any:
         request = requestFrom(self._parameterNode, self.logic.models)
-        if self._parameterNode.preview:
-            self._preview = views.Preview(request.likeNode, showPreview)
-            callbacks["onPreview"] = self._preview.show
-        return self.logic.startRequest(request, **callbacks)
+        more = self._previewing(request.nodes, lambda: views.Preview(request.likeNode, showPreview))
+        return self.logic.startRequest(request, **callbacks, **more)
+
+    def _startAll(self, **callbacks: Callable) -> PatientsJob:
+        parameters = self._parameterNode
+        request = requestFrom(parameters, self.logic.models)
+        return self.logic.startAllRequests(request, everyFrame=parameters.everyFrame, **callbacks)
 
     def onEvaluateButton(self, checked: bool = False) -> None:
         """Called when the user presses Compare with the measured volume."""
@@ -308,12 +315,14 @@ class MRINRSynthesisWidget(Panel):
             self._showFineTuning,
         )
 
-    def _showSynthesis(self, job: SynthesisJob) -> None:
+    def _showResults(self, job: Any) -> None:
+        if not job.results:  # of all patients
+            return
         parameters = self._parameterNode or self.logic.getParameterNode()
-        parameters.results = [*(node for node in parameters.results if inScene(node)), job.result]
+        parameters.results = [*(node for node in parameters.results if inScene(node)), *job.results]
         self._controls.say("")  # warnings stay with the result
         self._results.show(parameters.results)
-        self._results.showNew(job.result)
+        self._results.showNew(job.results[0])
 
     def _showEvaluation(self, job: EvaluationJob) -> None:
         views.showInSliceViews(job.difference)
@@ -351,26 +360,75 @@ class MRINRSynthesisLogic(ScriptedLoadableModuleLogic):
         onProgress: Callable[[float, float | None, str], None] | None = None,
         onPreview: Callable[[Any], None] | None = None,
         onFinished: Callable[[Any], None] | None = None,
+        everyFrame: bool = False,
         **options: Any,
-    ) -> SynthesisJob:
+    ) -> SynthesisJob | FramesJob:
         """Start and return at once; `job.cancel()` stops it, `job.wait()` waits for it.
 
         :param onProgress: called with fraction, seconds left (or None) and a line of text
         :param onPreview: called with a partial mrinr.volume.Volume now and then
         :param onFinished: called once with the result node; None after Cancel and after a failure, whose
             reason is `job.error`
+        :param everyFrame: where an input is the volume that a sequence browser shows, work on all frames and
+            make a sequence of the same browser; else only of the frame that is shown
         :param options: model ("auto", a model's name or folder), like (the input, by its sequence, whose grid
             the result gets; default the first), register ("auto" or "off"), device ("auto")
         :raises ValueError: one sentence about what is wrong with which volume or option
         """
-        return self.startRequest(Request(inputs, target, **options), onProgress, onPreview, onFinished)
+        request = Request(inputs, target, **options)
+        return self.startRequest(request, onProgress, onPreview, onFinished, everyFrame)
 
     def startRequest(
-        self, request: Request, onProgress=None, onPreview=None, onFinished=None
-    ) -> SynthesisJob:
+        self, request: Request, onProgress=None, onPreview=None, onFinished=None, everyFrame=False
+    ) -> SynthesisJob | FramesJob:
         """`start` with everything in a `Request`."""
+        request.check()
         install.require(PACKAGES)
-        return SynthesisJob(engine.shared(), request, onProgress, onPreview, onFinished)
+        return frames.begin(
+            request.nodes,
+            everyFrame,
+            lambda **callbacks: SynthesisJob(engine.shared(), request, **callbacks),
+            onProgress=onProgress,
+            onPreview=onPreview,
+            onFinished=onFinished,
+        )
+
+    def synthesizeAll(self, target: str, inputs: Sequence[str] = (), **options: Any) -> Any:
+        """Make a sequence for every patient of the subject hierarchy and wait; returns the table node that
+        says what came of each. See `startAll`, whose job also knows the result nodes.
+        """
+        return self.startAll(target, inputs, **options).wait()
+
+    def startAll(
+        self,
+        target: str,
+        inputs: Sequence[str] = (),
+        onProgress=None,
+        onFinished=None,
+        everyFrame=False,
+        **options: Any,
+    ) -> PatientsJob:
+        """Start for every patient; what fails is said in the job's table and stops nobody else.
+
+        :param inputs: use these sequences only; default all but the target
+        :param options: see `start`
+        :raises ValueError: one sentence where there is no patient
+        """
+        request = Request(dict.fromkeys(inputs), target, **options)
+        return self.startAllRequests(request, onProgress, onFinished, everyFrame)
+
+    def startAllRequests(
+        self, request: Request, onProgress=None, onFinished=None, everyFrame=False
+    ) -> PatientsJob:
+        """`startAll` with everything in a `Request`, whose inputs say which sequences to use."""
+        install.require(PACKAGES)
+
+        def prepare(images: Sequence[Any]) -> tuple[Sequence[Any], Callable[..., Any]]:
+            own = request.forPatient(images, self.models)
+            return own.nodes, lambda **callbacks: self.startRequest(own, everyFrame=everyFrame, **callbacks)
+
+        title = _("{target} of all patients").format(target=request.target)
+        return PatientsJob(prepare, title, onProgress, onFinished)
 
     def evaluate(self, result: Any, reference: Any) -> dict[str, Any]:
         """Compare a synthetic volume with the measured one and wait; returns metrics with their floors.

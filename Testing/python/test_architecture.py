@@ -60,7 +60,8 @@ ABOVE = {
 }  # fmt: skip
 # These know the methods; everything else in superres is a method or shared by methods and knows none of them.
 CONDUCTORS = {
-    f"mrinr.superres.{name}" for name in ("auto", "estimate", "methods", "pipeline", "result", "task")
+    f"mrinr.superres.{name}"
+    for name in ("auto", "estimate", "fitted", "methods", "pipeline", "result", "task")
 } | {"mrinr.superres"}
 
 

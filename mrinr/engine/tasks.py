@@ -18,6 +18,7 @@ Task = Callable[[dict[str, Volume], dict[str, Any], Context], tuple[dict[str, Vo
 
 TASKS = {
     "superres": "mrinr.superres.task:run",
+    "superres_resample": "mrinr.superres.fitted:run",
     "synthesize": "mrinr.synthesis.task:run",
     "finetune": "mrinr.training.task:run",
     "contrast": "mrinr.contrast.task:run",

@@ -15,6 +15,7 @@ from torch import Tensor
 from mrinr.context import Context
 from mrinr.geometry import Grid
 from mrinr.superres import cubic, guided, hidden, profile_inr
+from mrinr.superres.inr import Continuous, fields_of
 from mrinr.superres.problem import Problem, Solution
 
 NETWORKS = 4  # 0.15 dB above one on real crops (Testing/benchmarks/inr_cost.py)
@@ -49,10 +50,15 @@ def solve(
     correction = {c: volumes[c] - average[c] for c in average}
 
     def sample(grid: Grid) -> dict[str, Tensor]:
-        fields = mean([f.sample(grid) for f in fitted if f.sample is not None])
-        return {c: x + cubic.interpolate(correction[c], problem.grid, grid)[0] for c, x in fields.items()}
+        inr = mean([f.sample(grid) for f in fitted if f.sample is not None])
+        return {c: x + cubic.interpolate(correction[c], problem.grid, grid)[0] for c, x in inr.items()}
 
-    return Solution(volumes, sample, {"networks": [f.notes for f in fitted], "share of guided": shares})
+    fields = [field for f in fitted for field in fields_of(f.sample)]
+    return Solution(
+        volumes,
+        Continuous(fields, sample),
+        {"networks": [f.notes for f in fitted], "share of guided": shares},
+    )
 
 
 def shares_of_guided(problem: Problem, context: Context, epochs: int, steps: int) -> dict[str, float]:

@@ -7,8 +7,9 @@ intensities of every contrast.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,9 +51,10 @@ class Representation(nn.Module):
     """Base of all networks: points (n, 3) in mm -> (n, contrasts).
 
     A subclass defines `trunk`, points -> hidden, and `heads`: one for each contrast, or a single one with an
-    output for each contrast.
+    output for each contrast. `arguments` are those of its constructor, by which it can be built again.
     """
 
+    arguments: dict[str, Any]
     trunk: nn.Module
     heads: nn.ModuleList
 
@@ -73,6 +75,13 @@ class SplitHead(Representation):
 
     def __init__(self, contrasts: int, features: int, bandwidth: float, width: int, layers: int) -> None:
         super().__init__()
+        self.arguments = {
+            "contrasts": contrasts,
+            "features": features,
+            "bandwidth": bandwidth,
+            "width": width,
+            "layers": layers,
+        }
         shared = perceptron([features] + [width] * layers, last=False)
         self.trunk = nn.Sequential(FourierFeatures(features, bandwidth), shared)
         self.heads = nn.ModuleList(perceptron([width, width // 2, 1], last=True) for _ in range(contrasts))
@@ -139,6 +148,21 @@ class Field:
         affine[:3, 3] -= self.centre
         matrix = torch.tensor(affine, dtype=torch.float32, device=flat.device)
         return index @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+class Continuous:
+    """A function of grids for `Solution.sample` that knows the fitted networks in it."""
+
+    def __init__(self, fields: Sequence[Field], function: Callable[[Grid], dict[str, Tensor]]) -> None:
+        self.fields, self._function = list(fields), function
+
+    def __call__(self, grid: Grid) -> dict[str, Tensor]:
+        return self._function(grid)
+
+
+def fields_of(sample: Callable[[Grid], dict[str, Tensor]] | None) -> list[Field]:
+    """The networks that a solution was fitted with; none where it has voxels only."""
+    return sample.fields if isinstance(sample, Continuous) else []
 
 
 def fast_bfloat16(device: torch.device) -> bool:

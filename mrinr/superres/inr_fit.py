@@ -18,7 +18,7 @@ from mrinr.errors import InputError
 from mrinr.geometry import Grid
 from mrinr.metrics import mutual_information
 from mrinr.superres import cubic
-from mrinr.superres.inr import Field, Representation
+from mrinr.superres.inr import Continuous, Field, Representation
 from mrinr.superres.inr_samples import Samples
 from mrinr.superres.problem import Problem, Solution
 
@@ -79,7 +79,7 @@ def represent(
         return {c: x for field in fields for c, x in field.on(grid, context).items()}
 
     context.progress(0.95, "Evaluating the fitted network")
-    return Solution(sample(problem.grid), sample, {"networks": notes})
+    return Solution(sample(problem.grid), Continuous(fields, sample), {"networks": notes})
 
 
 def _build(network: Callable[[int], Representation], contrasts: int, problem: Problem) -> Representation:

@@ -51,6 +51,12 @@ class Irem(Representation):
 
     def __init__(self, contrasts: int, features: int, bandwidth: float, width: int) -> None:
         super().__init__()
+        self.arguments = {
+            "contrasts": contrasts,
+            "features": features,
+            "bandwidth": bandwidth,
+            "width": width,
+        }
         self.trunk = _Trunk(features, bandwidth, width)
         self.heads = nn.ModuleList([nn.Linear(width, contrasts)])
 

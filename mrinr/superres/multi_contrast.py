@@ -41,6 +41,13 @@ class Vanilla(Representation):
 
     def __init__(self, contrasts: int, features: int, bandwidth: float, width: int, layers: int) -> None:
         super().__init__()
+        self.arguments = {
+            "contrasts": contrasts,
+            "features": features,
+            "bandwidth": bandwidth,
+            "width": width,
+            "layers": layers,
+        }
         shared = perceptron([features] + [width] * layers, last=False)
         self.trunk = nn.Sequential(FourierFeatures(features, bandwidth), shared)
         self.heads = nn.ModuleList([nn.Linear(width, contrasts)])

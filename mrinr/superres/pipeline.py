@@ -24,6 +24,7 @@ from mrinr.superres.cubic import interpolate
 from mrinr.superres.estimate import fitting_grid
 from mrinr.superres.gain import relative_gain
 from mrinr.superres.grid import check_overlap, check_spacing
+from mrinr.superres.inr import fields_of
 from mrinr.superres.methods import check_settings, solver
 from mrinr.superres.problem import Observation, Problem, Solution, observe
 from mrinr.superres.result import Reconstruction
@@ -255,11 +256,13 @@ def finish(
         numbers[contrast] = {
             "clipped_voxels": clipped,
             "limits": [low, high],
+            "unit": scale.unit,
             "unseen_fraction": round(float((count[part] == 0).float().mean()), 4),
             "stacks": per_stack,
         }
     resampler = make_resampler(problem, solution, volumes, scales, grid)
-    return Reconstruction(volumes, residuals, coverage, rescanned, {"contrasts": numbers}, resampler)
+    fields = fields_of(solution.sample)
+    return Reconstruction(volumes, residuals, coverage, rescanned, {"contrasts": numbers}, resampler, fields)
 
 
 def intensity_limits(stacks: list[Stack]) -> tuple[float, float]:

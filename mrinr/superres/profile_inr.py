@@ -20,7 +20,7 @@ from torch import Tensor
 from mrinr.context import Context
 from mrinr.geometry import Grid
 from mrinr.superres import cubic, tv
-from mrinr.superres.inr import SplitHead
+from mrinr.superres.inr import Continuous, SplitHead, fields_of
 from mrinr.superres.inr_fit import Recipe, represent
 from mrinr.superres.problem import Problem, Solution
 
@@ -78,4 +78,6 @@ def solve(
             c: x + cubic.interpolate(correction[c], problem.grid, grid)[0] for c, x in field(grid).items()
         }
 
-    return Solution(consistent.volumes, sample, {**fitted.notes, **consistent.notes})
+    return Solution(
+        consistent.volumes, Continuous(fields_of(field), sample), {**fitted.notes, **consistent.notes}
+    )

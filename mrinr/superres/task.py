@@ -6,6 +6,7 @@ from typing import Any
 
 from mrinr.context import Context
 from mrinr.superres import reconstruct
+from mrinr.superres.fitted import pack
 from mrinr.volume import Stack, Volume
 
 
@@ -16,7 +17,7 @@ def run(
 
     parameters: contrasts, thickness, slice_axis (lists, one entry a stack; None for the default) and the
     arguments of `reconstruct`. Returns "<contrast>_sr", "<contrast>_residual", "<contrast>_coverage" and
-    "rescan0", "rescan1", ...; the report is `Reconstruction.report`.
+    "rescan0", "rescan1", ...; the report is `Reconstruction.report` and "fitted", see `fitted.pack`.
     """
     parameters = dict(parameters)
     contrasts = parameters.pop("contrasts")
@@ -35,4 +36,4 @@ def run(
         out[f"{contrast}_coverage"] = result.coverage[contrast]
     for n, stack in enumerate(stacks):
         out[f"rescan{n}"] = result.rescanned[stack.volume.name]
-    return out, result.report
+    return out, {**result.report, "fitted": pack(result)}

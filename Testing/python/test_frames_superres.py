@@ -1,0 +1,134 @@
+"""Volume sequences in MRINRSuperRes: every frame, one after another, into a sequence of the same browser."""
+
+from __future__ import annotations
+
+import many
+import numpy as np
+import pytest
+from slicer_session import slicer, wait_until
+from test_superres_module import is_error, is_idle, load, module, panel, picture  # noqa: F401  (fixtures)
+
+FACTORS = (1.0, 0.5, 2.0)
+
+
+def moving():
+    """T1 as a sequence of three frames of different brightness, T2 as one volume; browser and both."""
+    browser, t1 = many.sequence(load("T1", "axial"), FACTORS)
+    return browser, t1, load("T2", "coronal")
+
+
+def fill(panel) -> None:  # noqa: F811
+    panel.ui.fillButton.click()
+    panel._parameterNode.method = "cubic"
+    panel._parameterNode.register = False
+
+
+def test_every_frame_is_reconstructed_into_the_same_browser(panel, tmp_path):  # noqa: F811
+    browser, t1, _t2 = moving()
+    browser.SetSelectedItemNumber(1)
+    fill(panel)
+    assert panel.ui.everyFrameBox.visible and panel.ui.everyFrameBox.checked
+    assert panel.ui.everyFrameBox.text == "Every frame of the sequence (3)"
+    picture(panel, "8_sequence", tmp_path)
+    texts = []
+    panel.ui.applyButton.click()
+    wait_until(lambda: texts.append(panel.ui.progressLabel.text) or is_idle(panel), "every frame")
+    assert not is_error(panel), panel.ui.messageLabel.text
+    assert any(text.startswith("Frame 3 of 3") for text in texts)
+    assert browser.GetSelectedItemNumber() == 1  # what the window shows has not moved
+    result = slicer.util.getNode("T1 axial SR")
+    made = many.frames(browser, result)
+    assert list(made) == list(many.frames(browser, t1)) == ["0", "2.5", "5"]
+    single = slicer.util.getModuleLogic("MRINRSuperRes").reconstruct([t1], method="cubic", register="off")
+    for factor, voxels in zip(FACTORS, made.values(), strict=True):
+        assert voxels.shape == (32, 32, 32)
+        assert np.allclose(
+            voxels, slicer.util.arrayFromVolume(single[0]) * factor / FACTORS[1], rtol=1e-3, atol=0.5
+        )
+    still = many.frames(browser, slicer.util.getNode("T2 coronal SR"))
+    assert np.allclose(still["0"], still["5"], atol=1e-3)
+    assert result.GetAttribute("MRINR.method") == "cubic" and result in list(panel._parameterNode.results)
+    assert browser.GetSequenceNode(result).GetNthDataNode(2).GetAttribute("MRINR.selfCheck")
+    browser.SetSelectedItemNumber(2)
+    assert np.allclose(slicer.util.arrayFromVolume(result), made["5"])
+    assert result.GetDisplayNode().GetWindow() == t1.GetDisplayNode().GetWindow()
+    assert many.above(result) == many.above(t1)
+    assert result.GetNodeReference("MRINR.reference") is t1
+    panel.ui.scannerButton.click()  # what the scanner saw, of every frame, too
+    upper = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode()
+    rescan = slicer.mrmlScene.GetNodeByID(upper.GetForegroundVolumeID())
+    assert list(many.frames(browser, rescan)) == ["0", "2.5", "5"]
+    picture(panel, "9_sequence_result", tmp_path)
+
+
+def test_one_frame_is_reconstructed_where_that_is_chosen(panel):  # noqa: F811
+    browser, _t1, _t2 = moving()
+    fill(panel)
+    panel.ui.everyFrameBox.checked = False
+    panel.ui.applyButton.click()
+    wait_until(lambda: is_idle(panel), "the result")
+    assert browser.GetSequenceNode(slicer.util.getNode("T1 axial SR")) is None
+
+
+def test_volumes_of_no_sequence_offer_no_frames(panel):  # noqa: F811
+    load("T1", "axial")
+    fill(panel)
+    assert not panel.ui.everyFrameBox.visible
+
+
+def test_a_frame_that_fails_is_named_and_nothing_is_left(panel):  # noqa: F811
+    browser, t1, _t2 = moving()
+    bad = browser.GetSequenceNode(t1).GetNthDataNode(1)
+    slicer.util.updateVolumeFromArray(bad, np.full((8, 32, 32), np.nan))
+    fill(panel)
+    before = many.everything()
+    panel.ui.applyButton.click()
+    wait_until(lambda: is_idle(panel), "the failure")
+    assert is_error(panel) and "Frame 2 of 3" in panel.ui.messageLabel.text
+    assert many.everything() == before and browser.GetSelectedItemNumber() == 0
+
+
+def test_cancel_and_closing_the_scene_leave_nothing_of_the_frames(panel):  # noqa: F811
+    for end in ("cancel", "close"):
+        slicer.mrmlScene.Clear()
+        moving()
+        fill(panel)
+        before = many.everything()
+        panel.ui.applyButton.click()
+        job = panel._job
+        wait_until(lambda: panel.ui.progressLabel.text.startswith("Frame 2"), "the second frame")
+        if end == "cancel":
+            panel.ui.applyButton.click()
+            wait_until(lambda: is_idle(panel), "the end")
+            assert "nothing was changed" in panel.ui.messageLabel.text
+        else:
+            slicer.mrmlScene.Clear()
+            before = many.everything()
+            wait_until(lambda job=job: job.done, "the end")
+        assert many.everything() == before
+
+
+def test_the_console_takes_every_frame_and_volumes_that_move_together(module):  # noqa: F811
+    slicer.mrmlScene.Clear()
+    browser, t1 = many.sequence(load("T1", "axial"), FACTORS)
+    _browser, t2 = many.sequence(load("T2", "coronal"), FACTORS, browser)
+    logic = slicer.util.getModuleLogic("MRINRSuperRes")
+    first, second = logic.reconstruct([t1, t2], method="cubic", register="off", everyFrame=True)
+    for node in (first, second):
+        voxels = list(many.frames(browser, node).values())
+        assert len(voxels) == 3
+        for factor, each in zip(FACTORS, voxels, strict=True):
+            assert each.mean() == pytest.approx(factor * voxels[0].mean(), rel=1e-3)
+    slicer.mrmlScene.Clear()
+
+
+def test_patients_with_sequences_get_sequences(panel):  # noqa: F811
+    browser, t1 = many.sequence(load("T1", "axial"), FACTORS[:2])
+    many.patient("Anna", t1)
+    many.patient("Bert", load("T1", "axial"))
+    fill(panel)
+    panel.ui.allPatientsButton.click()
+    wait_until(lambda: is_idle(panel), "everybody")
+    anna, bert = panel._parameterNode.results
+    assert len(many.frames(browser, anna)) == 2 and browser.GetSequenceNode(bert) is None
+    assert many.above(anna) == many.above(t1)
