@@ -19,24 +19,23 @@ class CursorLine(VTKObservationMixin):
     def __init__(self, label: Any, at: Callable[[Sequence[float]], tuple[float, float] | None]) -> None:
         super().__init__()
         self._label, self._at = label, at
-        self._say("")
+        self.follow(False)
 
     def follow(self, on: bool) -> None:
         """Look at the mouse from now on, or no longer."""
         crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode") if on else None
+        self._label.visible = crosshair is not None
         if crosshair is None:
             self.removeObservers()
-            self._say("")
         elif not self.hasObserver(crosshair, crosshair.CursorPositionModifiedEvent, self._onMoved):
             self.addObserver(crosshair, crosshair.CursorPositionModifiedEvent, self._onMoved)
+            self._onMoved(crosshair)
 
     def _onMoved(self, crosshair: Any, event: Any = None) -> None:
         place = [0.0, 0.0, 0.0]
         found = self._at(place) if crosshair.GetCursorPositionRAS(place) else None
         if found is None:
-            self._say("")
+            self._label.text = _("Under the mouse: no live image")
             return
-        self._say(_("Under the mouse: {value:.4g} ± {half:.2g} (90 %)").format(value=found[0], half=found[1]))
-
-    def _say(self, text: str) -> None:
-        self._label.text = text
+        text = _("Under the mouse: {value:.4g} ± {half:.2g} (90 %)")
+        self._label.text = text.format(value=found[0], half=found[1])

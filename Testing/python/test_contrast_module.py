@@ -343,12 +343,13 @@ def test_the_value_under_the_mouse_is_that_of_the_live_image(panel):
     assert value == pytest.approx(slicer.util.arrayFromVolume(image)[0, j, i], rel=1e-3)
     assert half > 0
     crosshair.SetCursorPositionRAS([8, 0, 500])
-    assert panel.ui.cursorLabel.text == ""
+    assert panel.ui.cursorLabel.text == "Under the mouse: no live image"
     crosshair.SetCursorPositionRAS([8, 0, level])
     panel.ui.liveButton.click()
-    assert panel.ui.cursorLabel.text == ""
+    assert not panel.ui.cursorLabel.visible
+    before = panel.ui.cursorLabel.text
     crosshair.SetCursorPositionRAS([9, 0, level])
-    assert panel.ui.cursorLabel.text == ""
+    assert panel.ui.cursorLabel.text == before
 
 
 def test_the_live_view_follows_the_slice_views(panel):
