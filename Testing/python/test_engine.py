@@ -552,6 +552,48 @@ def test_torch_itself_says_out_of_memory_in_a_way_that_is_recognised():
     assert failures.is_out_of_memory(caught.value)
 
 
+def test_a_gpu_without_memory_gives_way_to_the_cpu_with_a_warning():
+    torch = pytest.importorskip("torch")
+    from mrinr.engine.device import or_cpu
+
+    asked, context = [], Context()
+
+    def work(device: str) -> str:
+        asked.append(device)
+        if device != "cpu":
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+        return "done"
+
+    assert or_cpu(work, "auto", context) == "done" and asked == ["auto", "cpu"]
+    assert "GPU ran out of memory, so the CPU was used" in context.warnings[0]
+    with pytest.raises(torch.cuda.OutOfMemoryError) as caught:
+        or_cpu(work, "cuda", context)  # asked for by name
+    assert "choose a coarser spacing, a region of interest or the CPU" in failures.sentence(caught.value)
+    with pytest.raises(RuntimeError, match="broken"):
+        or_cpu(lambda device: (_ for _ in ()).throw(RuntimeError("broken")), "auto", context)
+
+
+def test_reconstruction_goes_on_with_the_cpu(monkeypatch):
+    """A stand-in for the GPU: the first attempt at aligning finds no memory on it."""
+    torch = pytest.importorskip("torch")
+    from phantoms import stacks
+
+    from mrinr.superres import pipeline, reconstruct
+
+    build, devices = pipeline.build, []
+
+    def without_memory(*arguments, **more):
+        devices.append(arguments)
+        if len(devices) == 1:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+        return build(*arguments, **more)
+
+    monkeypatch.setattr(pipeline, "build", without_memory)
+    result = reconstruct(stacks(("T1", "axial"), shape=(32, 32, 32)), method="cubic", register="off")
+    assert len(devices) > 1 and any("so the CPU was used" in text for text in result.report["warnings"])
+    assert result.report["device"] == "Using the CPU, as asked for."
+
+
 def test_a_task_runs_in_process_with_a_plain_context():
     from mrinr.engine.tasks import resolve
 

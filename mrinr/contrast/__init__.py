@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mrinr.context import Context
@@ -43,5 +44,10 @@ def change_contrast(
     Cancelled : after the context's Cancel
     """
     from mrinr.contrast.pipeline import Options, run
+    from mrinr.engine.device import or_cpu
 
-    return run(list(sources), target, Options(model, register, device, seed, threads), context or Context())
+    context = context or Context()
+    options = Options(model, register, device, seed, threads)
+    return or_cpu(
+        lambda kind: run(list(sources), target, replace(options, device=kind), context), device, context
+    )

@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
+from mrinr.context import Context
+from mrinr.engine.failures import is_gpu_out_of_memory
 from mrinr.errors import InputError
 
 if TYPE_CHECKING:
     import torch
+
+Result = TypeVar("Result")
 
 
 def choose(device: str = "auto") -> tuple[torch.device, str]:
@@ -36,6 +41,27 @@ def choose(device: str = "auto") -> tuple[torch.device, str]:
         raise InputError(f"The device '{device}' cannot be used: {reasons[0]}; choose auto or cpu.")
     # On a Mac what matters is MPS, everywhere else CUDA.
     return torch.device("cpu"), f"Using the CPU: {reasons[1] if sys.platform == 'darwin' else reasons[0]}."
+
+
+def or_cpu(work: Callable[[str], Result], device: str, context: Context) -> Result:
+    """`work(device)`, and again on the CPU, with a warning, where the GPU that "auto" took lacks memory.
+
+    A device that was asked for by name is not replaced: its error says what else to choose.
+    """
+    try:
+        return work(device)
+    except RuntimeError as error:
+        if device != "auto" or not is_gpu_out_of_memory(error):
+            raise
+    context.warn(
+        "The GPU ran out of memory, so the CPU was used, which takes longer; a coarser spacing or a region "
+        "of interest may fit."
+    )
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return work("cpu")
 
 
 def set_threads(threads: int | None = None) -> int:

@@ -20,6 +20,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+def is_gpu_out_of_memory(error: BaseException) -> bool:
+    return is_out_of_memory(error) and any(gpu in str(error) for gpu in ("CUDA", "HIP", "MPS"))
+
+
 def breaks_gpu(error: BaseException) -> bool:
     """True for a GPU error after which no kernel runs any more in the same process."""
     return isinstance(error, RuntimeError) and "CUDA error" in str(error)
@@ -29,7 +33,7 @@ def sentence(error: BaseException) -> str:
     if isinstance(error, InputError):
         return str(error)
     if is_out_of_memory(error):
-        if any(gpu in str(error) for gpu in ("CUDA", "HIP", "MPS")):
+        if is_gpu_out_of_memory(error):
             return "The GPU ran out of memory; choose a coarser spacing, a region of interest or the CPU."
         return "The computer ran out of memory; choose a coarser spacing or a region of interest."
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:

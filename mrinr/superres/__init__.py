@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mrinr.context import Context
 from mrinr.superres.estimate import estimate
@@ -66,9 +67,11 @@ def reconstruct(
     InputError : one sentence about which stack or setting is wrong and what to do
     Cancelled : after the context's Cancel
     """
+    from mrinr.engine.device import or_cpu
     from mrinr.superres.pipeline import Options, run
 
     options = Options(
         method, spacing, like, profile, register, mask, device, seed, threads, roi, dict(settings)
     )
-    return run(list(stacks), options, context or Context())
+    context = context or Context()
+    return or_cpu(lambda kind: run(list(stacks), replace(options, device=kind), context), device, context)

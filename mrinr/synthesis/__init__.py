@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from mrinr.context import Context
@@ -40,7 +41,9 @@ def synthesize(
     InputError : one sentence about which input or option is wrong and what to do
     Cancelled : after the context's Cancel
     """
+    from mrinr.engine.device import or_cpu
     from mrinr.synthesis.pipeline import Options, run
 
     options = Options(target, model, like, register, device, seed, threads)
-    return run(dict(inputs), options, context or Context())
+    context = context or Context()
+    return or_cpu(lambda kind: run(dict(inputs), replace(options, device=kind), context), device, context)
