@@ -138,6 +138,25 @@ def test_stacks_of_one_name_in_two_folders_are_fused_by_contrast(tmp_path):
     assert read(out / "T1_coverage.nii.gz").voxels.max() == 2
 
 
+@pytest.mark.parametrize("kind", ["nifti", "dicom"])
+def test_long_paths_with_spaces_and_accents_are_read_and_written(files, tmp_path, kind):
+    folder = tmp_path
+    for _ in range(6):  # 260 characters is where old systems end
+        folder = folder / "Übersicht der Köpfe 頭部 & more, with a long name indeed"
+    folder.mkdir(parents=True)
+    assert len(str(folder)) > 300
+    if kind == "nifti":
+        scan = folder / "T1 ax «größer».nii.gz"
+        scan.write_bytes(files["T1_ax"].read_bytes())
+    else:
+        scan = folder / "T1 sérié"
+        write_series(scan, np.random.default_rng(0).integers(1, 900, (16, 16, 8)), np.diag([1.0, 1, 4, 1]))
+    out = folder / "Ergebnis für später"
+    done = shell.run("superres", scan, "--out", out, "--method", "cubic")
+    assert done.returncode == 0, done.stderr
+    assert (out / "T1_sr.nii.gz").is_file()
+
+
 def test_contrast_and_thickness_come_from_dicom(tmp_path):
     voxels = np.random.default_rng(0).integers(0, 900, (24, 24, 6))
     tags = {"SliceThickness": 3.0, "SeriesDescription": "ax FLAIR dark fluid"}
