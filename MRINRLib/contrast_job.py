@@ -58,7 +58,7 @@ class Request:
             if not wanted or inputs.inputFor(row.node).role in wanted
         ]
         if not found:
-            raise patients.noneOf(wanted)
+            raise patients.noneOf(wanted, images)
         request = replace(self, sources=found)
         request.check()
         return request

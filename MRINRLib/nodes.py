@@ -25,19 +25,25 @@ def affineFromNode(node: Any) -> np.ndarray:
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
     affine = slicer.util.arrayFromVTKMatrix(matrix)
+    requireLinear(node)
     transform = node.GetParentTransformNode()
     if transform is None:
         return affine
-    if not transform.IsTransformToWorldLinear():
-        raise InputError(
-            _(
-                "{volume} is under the non-linear transform {transform}; harden the transform (in the Data "
-                "module) or take the volume out of it."
-            ).format(volume=node.GetName(), transform=transform.GetName())
-        )
     toWorld = vtk.vtkMatrix4x4()
     transform.GetMatrixTransformToWorld(toWorld)
     return slicer.util.arrayFromVTKMatrix(toWorld) @ affine
+
+
+def requireLinear(node: Any) -> None:
+    """Raise InputError for a node under a transform that is not linear."""
+    transform = node.GetParentTransformNode()
+    if transform is not None and not transform.IsTransformToWorldLinear():
+        raise InputError(
+            _(
+                "{volume} is under the non-linear transform {transform}; harden the transform (in the Data "
+                "module) or take {volume} out of it."
+            ).format(volume=node.GetName(), transform=transform.GetName())
+        )
 
 
 def inScene(node: Any) -> bool:

@@ -10,7 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from mrinr.errors import InputError
-from MRINRLib import study
+from MRINRLib import nodes, study
 
 PATIENT, STUDY = "Patient", "Study"  # levels of the subject hierarchy
 
@@ -73,8 +73,13 @@ def require() -> list[Patient]:
     return found
 
 
-def noneOf(wanted: Iterable[str]) -> InputError:
+def noneOf(wanted: Iterable[str], images: Iterable[Any]) -> InputError:
     """What is wrong with a patient none of whose scans can be used."""
+    for node in images:
+        try:
+            nodes.geometryFromNode(node)
+        except InputError as error:  # under a non-linear transform, for example
+            return error
     return InputError(
         _("None of the scans is {wanted}; rename them, or run this patient alone.").format(
             wanted=_(" or ").join(wanted) or _("an MR volume that can be used")

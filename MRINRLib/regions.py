@@ -37,11 +37,12 @@ def _labelName(node: Any, value: int) -> str:
 def mask(node: Any, identifier: str, reference: Any) -> Volume:
     """1 in the region, else 0; a segment is sampled on the grid of the volume `reference`.
 
-    Raises InputError where there is no such region.
+    Raises InputError where there is no such region, or a transform that is not linear.
     """
     known = names(node)
     if identifier not in known:
         raise twoRegions()
+    nodes.requireLinear(node)
     if node.IsA("vtkMRMLSegmentationNode"):
         array = slicer.util.arrayFromSegmentBinaryLabelmap(node, identifier, reference)
         affine = nodes.affineFromNode(reference)

@@ -15,12 +15,13 @@ from MRINRLib import nodes
 def bounds(node: Any) -> list[float]:
     """[R min, R max, A min, A max, S min, S max] in mm of a Markups ROI, transforms included.
 
-    Raises InputError while the ROI is not placed.
+    Raises InputError while the ROI is not placed, or under a transform that is not linear.
     """
     if not isinstance(node, slicer.vtkMRMLMarkupsROINode):
         raise InputError(
             _("{node} is not a region of interest; give a Markups ROI node.").format(node=nodes.nameOf(node))
         )
+    nodes.requireLinear(node)
     box = np.zeros(6)
     node.GetRASBounds(box)
     if not (np.isfinite(box).all() and (box[1::2] > box[::2]).all()):

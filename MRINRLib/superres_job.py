@@ -65,7 +65,7 @@ class Request:
         wanted = list(dict.fromkeys(contrasts or [choice.contrast for choice in self.stacks]))
         found = own or [each for each in study.fillFromStudy(images) if not wanted or each.contrast in wanted]
         if not found:
-            raise patients.noneOf(wanted)
+            raise patients.noneOf(wanted, images)
         return replace(self, stacks=found)
 
 

@@ -65,7 +65,7 @@ class Request:
         wanted = [role for role in (self.inputs or found) if role != self.target]
         given = {role: found[role] for role in wanted if role in found}
         if not given:
-            raise patients.noneOf(wanted)
+            raise patients.noneOf(wanted, images)
         if self.target not in models.targets(self.model, list(given)):
             raise InputError(
                 _(
@@ -132,7 +132,7 @@ class SynthesisJob(WorkerJob):
 
     @property
     def others(self) -> list[Any]:
-        return [] if self.uncertainty is None else [self.uncertainty]
+        return [] if self.result is None else [self.uncertainty, self.brain]
 
     def _receive(self, volumes: dict[str, Any]) -> None:
         nodes.requireInScene(self.request.inputs.values())

@@ -442,6 +442,8 @@ class MRINRSuperResTest(ScriptedLoadableModuleTest):
         self.test_ReconstructsTwoStacks()
         self.setUp()
         self.test_FillFromStudy()
+        self.setUp()
+        self.test_AppliesToAllPatients()
 
     def phantom(self, sliceAxis: int, name: str):
         """A bright ball in 24 x 24 x 24 mm, cut into 3 mm slices along an axis."""
@@ -478,4 +480,19 @@ class MRINRSuperResTest(ScriptedLoadableModuleTest):
         self.phantom(1, "T2 coronal")
         found = {(row.contrast, row.orientation, row.thickness) for row in study.fillFromStudy()}
         self.assertEqual(found, {("T1", "axial", 3.0), ("T2", "coronal", 3.0)})
+        self.delayDisplay("Test passed")
+
+    def test_AppliesToAllPatients(self):
+        if not install.hasTorch():
+            self.delayDisplay("Skipped: PyTorch is not installed")
+            return
+        self.delayDisplay("Two patients, of whom one cannot be helped")
+        hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
+        for name, contrast in (("First", "T1"), ("Second", "T2")):
+            patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), name)
+            node = self.phantom(2, f"{contrast} axial")
+            hierarchy.SetItemParent(hierarchy.GetItemByDataNode(node), patient)
+        table = MRINRSuperResLogic().reconstructAll(["T1"], method="cubic", register="off")
+        self.assertEqual([table.GetCellText(row, 2) for row in range(2)], ["made", "failed"])
+        self.assertIn("None of the scans is T1", table.GetCellText(1, 4))
         self.delayDisplay("Test passed")
