@@ -187,3 +187,14 @@ def test_the_console_does_all_patients_and_no_name_is_logged(module, caplog):  #
     slicer.mrmlScene.Clear()
     with pytest.raises(ValueError, match="No patient was found"):
         logic.reconstructAll()
+
+
+def test_another_job_is_queued_among_those_of_all_patients(module):  # noqa: F811
+    slicer.mrmlScene.Clear()
+    patients("Anna", "Bert")
+    logic = slicer.util.getModuleLogic("MRINRSuperRes")
+    everybody = logic.startAll(method="cubic", register="off")
+    alone = logic.start([load("T1", "axial", name="T1 alone")], method="cubic", register="off")
+    assert [node.GetName() for node in alone.wait()] == ["T1 alone SR"]
+    assert [row["status"] for row in many.rows(everybody.wait())] == ["made", "made"]
+    slicer.mrmlScene.Clear()
