@@ -8,7 +8,15 @@ import many
 import numpy as np
 import pytest
 from slicer_session import slicer, wait_until
-from test_superres_module import is_error, is_idle, load, module, panel, picture  # noqa: F401  (fixtures)
+from test_superres_module import (  # noqa: F401  (fixtures)
+    is_error,
+    is_idle,
+    load,
+    module,
+    panel,
+    picture,
+    worker_pids,
+)
 
 
 def patients(*names: str, size: int = 32) -> None:
@@ -197,4 +205,19 @@ def test_another_job_is_queued_among_those_of_all_patients(module):  # noqa: F81
     alone = logic.start([load("T1", "axial", name="T1 alone")], method="cubic", register="off")
     assert [node.GetName() for node in alone.wait()] == ["T1 alone SR"]
     assert [row["status"] for row in many.rows(everybody.wait())] == ["made", "made"]
+    slicer.mrmlScene.Clear()
+
+
+def test_closing_slicer_ends_all_patients_and_their_worker(module):  # noqa: F811
+    from MRINRLib import engine
+
+    slicer.mrmlScene.Clear()
+    patients("Anna", "Bert")
+    seen: list[float] = []
+    logic = slicer.util.getModuleLogic("MRINRSuperRes")
+    job = logic.startAll(method="tv", spacing=0.6, onProgress=lambda fraction, *_: seen.append(fraction))
+    wait_until(lambda: any(seen), "progress")
+    engine.closeShared()  # what Slicer does when it is about to quit
+    wait_until(lambda: job.done, "the end")
+    assert job.state == "cancelled" and job.results == [] and worker_pids() == []
     slicer.mrmlScene.Clear()
