@@ -35,6 +35,8 @@ def judge(
             half = (found.low + found.high) / 2
             for n in range(len(batch.brain)):
                 inside = batch.brain[n, 0] > 0
+                if not inside.any():  # a window beside the brain has nothing to judge
+                    continue
                 truth, image = (
                     batch.clean[target][n, 0][inside].numpy(),
                     found.mean[n, 0][inside].float().numpy(),
