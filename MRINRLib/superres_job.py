@@ -27,6 +27,7 @@ class Request:
     profile: str = "auto"
     register: str = "auto"
     device: str = "auto"
+    prior: bool = True
 
     def parameters(self) -> dict[str, Any]:
         return {
@@ -38,6 +39,7 @@ class Request:
             "profile": self.profile,
             "register": self.register,
             "device": self.device,
+            "prior": self.prior,
             "roi": None if self.roi is None else roi.bounds(self.roi),
         }
 
@@ -88,7 +90,8 @@ class SuperResJob(WorkerJob):
     """A reconstruction that was started.
 
     nodes : result volumes, one for each contrast, in the order of the stacks; empty unless finished
-    residuals, coverage : nodes by contrast; rescans : a node for each stack, what its scanner would have seen
+    residuals, coverage : nodes by contrast; moved : the same, where a learned prior took part
+    rescans : a node for each stack, what its scanner would have seen
     report : see `mrinr.superres.Reconstruction.report`; the rest is of every job
     """
 
@@ -106,6 +109,7 @@ class SuperResJob(WorkerJob):
         self.request = request
         self.residuals: dict[str, Any] = {}
         self.coverage: dict[str, Any] = {}
+        self.moved: dict[str, Any] = {}
         self.rescans: list[Any] = []
         volumes = {
             f"stack{index}": choice.stack(name).volume
@@ -140,6 +144,11 @@ class SuperResJob(WorkerJob):
                 volumes[f"{contrast}_coverage"], f"{name} SR coverage", first, contrast, folder
             )
             self.residuals[contrast].GetDisplayNode().SetAutoWindowLevel(True)
+            if f"{contrast}_prior" in volumes:
+                self.moved[contrast] = self._node(
+                    volumes[f"{contrast}_prior"], f"{name} SR moved by the prior", first, contrast, folder
+                )
+                self.moved[contrast].GetDisplayNode().SetAutoWindowLevel(True)
             most = float(volumes[f"{contrast}_coverage"].voxels.max(initial=1.0))
             shown = self.coverage[contrast].GetDisplayNode()
             shown.SetAutoWindowLevel(False)  # it fails on a constant

@@ -75,7 +75,7 @@ class MRINRSuperResParameterNode:
     method - How to reconstruct, a key of mrinr.superres.METHODS.
     spacingMode - Which voxels the result gets: "auto", "custom" (spacing, mm) or "like volume" (likeVolume).
     roi - Reconstruct only inside this box.
-    profile, register, device, preview, everyFrame - See their tooltips.
+    profile, register, device, prior, preview, everyFrame - See their tooltips.
     results, rescans - What the last job made: a volume for each contrast, each stack as re-sliced from it.
     """
 
@@ -91,6 +91,7 @@ class MRINRSuperResParameterNode:
     profile: Annotated[str, Choice(["auto", "box", "gaussian", "point"])] = "auto"
     register: bool = True
     device: Annotated[str, Choice(["auto", "cpu", "cuda", "mps"])] = "auto"
+    prior: bool = True
     preview: bool = True
     everyFrame: bool = True
     results: list[vtkMRMLScalarVolumeNode]
@@ -116,6 +117,10 @@ def requestFrom(parameters: MRINRSuperResParameterNode) -> Request:
     mode = parameters.spacingMode
     if mode == "like volume" and not inScene(parameters.likeVolume):
         raise InputError(_("Choose the volume whose voxels the result should get."))
+    if parameters.method == "prior" and not parameters.prior:
+        raise InputError(
+            _("The method prior is learned from other people; allow that, or choose another method.")
+        )
     return Request(
         stacks=choices(parameters),
         method=parameters.method,
@@ -125,6 +130,7 @@ def requestFrom(parameters: MRINRSuperResParameterNode) -> Request:
         profile=parameters.profile,
         register="auto" if parameters.register else "off",
         device=parameters.device,
+        prior=parameters.prior,
     )
 
 
@@ -334,7 +340,7 @@ class MRINRSuperResLogic(ScriptedLoadableModuleLogic):
         :param everyFrame: where a stack is the volume that a sequence browser shows, reconstruct all frames
             into a sequence of the same browser; else only the frame that is shown
         :param options: method ("auto"), spacing ("auto" or mm), like (volume node), roi (Markups ROI node),
-            profile ("auto"), register ("auto" or "off"), device ("auto")
+            profile ("auto"), register ("auto" or "off"), device ("auto"), prior (True)
         :raises ValueError: one sentence about what is wrong with which volume or option
         """
         if isinstance(stacks, slicer.vtkMRMLNode):

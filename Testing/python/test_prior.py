@@ -180,7 +180,7 @@ def test_the_prior_that_ships_beats_interpolation_where_nothing_else_can_help():
     problem = problem_of(case)
     by_prior = head_psnr(prior.solve(problem, Context()).volumes, case, problem.grid)
     by_cubic = head_psnr(cubic.solve(problem, Context()).volumes, case, problem.grid)
-    assert by_prior["T1"] > by_cubic["T1"] + 1.0
+    assert by_prior["T1"] > by_cubic["T1"] + 0.7
 
 
 def test_with_a_guide_it_is_no_worse_than_the_patient_alone():
@@ -223,7 +223,7 @@ def test_asking_for_the_prior_and_forbidding_it_is_one_sentence():
 
 def test_a_model_of_another_kind_is_refused():
     with pytest.raises(InputError, match="sharpens no slices"):
-        prior.load("brain-compact", torch.device("cpu"))
+        prior.find("brain-compact")
 
 
 def test_cancel_is_noticed(network):

@@ -48,6 +48,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     add("--profile", choices=("auto", "box", "gaussian", "point"), default="auto", help="slice profile")
     add("--register", choices=("auto", "off"), default="auto", help="align the stacks first (default: auto)")
+    add("--no-prior", action="store_true", help="use nothing that was learned from other people")
     add("--report", action="store_true", help="write report.html with pictures")
 
 
@@ -89,6 +90,7 @@ def run(args: argparse.Namespace, session: Session) -> None:
         device=args.device,
         seed=args.seed,
         threads=args.threads,
+        prior=not args.no_prior,
         context=session.context,
     )
     session.facts = result.report
@@ -126,6 +128,8 @@ def _write(
 ) -> None:
     report = result.report
     settings = {key: report[key] for key in ("settings", "profile", "seed")} | {"register": args.register}
+    if "prior" in report["notes"]:
+        settings["prior"] = report["notes"]["prior"]
     for contrast, name in _file_names([stack.contrast for stack in stacks]).items():
         sources = session.sources(*(stack.volume for stack in stacks))
         made = provenance.describe("super-resolution", report["method"], settings, sources)
@@ -133,12 +137,14 @@ def _write(
             ("sr", result.volumes),
             ("residual", result.residuals),
             ("coverage", result.coverage),
+            ("prior", result.moved),
         ):
-            session.write(
-                volumes[contrast],
-                args.out / f"{name}_{kind}.nii.gz",
-                made | {"contrast": contrast, "map": kind},
-            )
+            if contrast in volumes:
+                session.write(
+                    volumes[contrast],
+                    args.out / f"{name}_{kind}.nii.gz",
+                    made | {"contrast": contrast, "map": kind},
+                )
     if args.report:
         from mrinr import report as pages
 

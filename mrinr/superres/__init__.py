@@ -16,6 +16,7 @@ __all__ = ["METHODS", "Reconstruction", "estimate", "reconstruct"]
 METHODS = {
     "auto": "chooses method, prior weight and slice profile by predicting hidden slices",
     "guided": "two-stage guided ridge regression and joint total variation (two planes needed)",
+    "prior": "guided, led by a network that has learned from other people's scans",
     "tv": "joint total variation through the slice profile",
     "profile-inr": "implicit neural representation trained through the slice profile",
     "best": "four times profile-inr, and guided where it helps; slow without a GPU",
@@ -39,6 +40,7 @@ def reconstruct(
     seed: int = 0,
     threads: int | None = None,
     roi: Sequence[float] | None = None,
+    prior: bool = True,
     context: Context | None = None,
     **settings: object,
 ) -> Reconstruction:
@@ -56,6 +58,8 @@ def reconstruct(
     mask : where to judge the result (it never limits the reconstruction); estimated when None
     device : "auto", "cpu", "cuda" or "mps"
     roi : (R min, R max, A min, A max, S min, S max) in mm: reconstruct only this box
+    prior : whether "auto" and "best" may use what was learned from other people, where hidden slices say
+        that it helps
     settings : the method's own settings (see its file), for example `weight=` for `tv`; none for "auto"
 
     Returns
@@ -71,7 +75,7 @@ def reconstruct(
     from mrinr.superres.pipeline import Options, run
 
     options = Options(
-        method, spacing, like, profile, register, mask, device, seed, threads, roi, dict(settings)
+        method, spacing, like, profile, register, mask, device, seed, threads, roi, prior, dict(settings)
     )
     context = context or Context()
     return or_cpu(lambda kind: run(list(stacks), replace(options, device=kind), context), device, context)

@@ -11,6 +11,7 @@ import numpy as np
 from mrinr.context import Context
 from mrinr.intensity import foreground_mask, noise_sigma
 from mrinr.superres import cubic, hidden, tv
+from mrinr.superres.guess import views
 from mrinr.superres.guided import plan
 from mrinr.superres.methods import solver
 from mrinr.superres.problem import Observation, Problem
@@ -20,6 +21,7 @@ PROFILES = ("box", "gaussian", "point")
 TRIAL: dict[str, dict[str, Any]] = {
     "tv": {"outer": 4, "inner": 6},
     "guided": {"rounds": 1, "steps": 400},
+    "prior": {"rounds": 1, "steps": 400, "compare": False},
 }
 # Strongest weight of total variation in units of the noise and of the square root of a contrast's number of
 # stacks (at most three), as the noise of the summed data term has it.
@@ -27,7 +29,7 @@ TV_WEIGHT, MOST_STACKS = 0.115, 3
 WEAKER = (1, 4)  # the candidates: the strongest weight divided by these; real texture counts as noise
 # One more, for stacks that contradict each other by more than noise: motion, distortion, another scanner.
 AGAINST_MISMATCH = 8
-GUIDED_WEIGHT = 0.15  # in units of the noise
+PREDICTED_WEIGHT = {"guided": 0.15, "prior": 0.075}  # in units of the noise
 LEAST, MOST = 3e-4, 3e-2
 LIGHT = 3e-4  # a fit must be free to follow the data, or noise and smoothing choose the profile
 # A hidden thick slice hardly sees noise that varies along the slice axis, so its error favours too little
@@ -48,20 +50,22 @@ class Choice:
     candidates: list[dict[str, Any]] = field(default_factory=list)
 
 
-def candidates(problem: Problem, sigma: float) -> list[tuple[str, dict[str, Any]]]:
+def candidates(problem: Problem, sigma: float, prior: bool = True) -> list[tuple[str, dict[str, Any]]]:
     """What fits the stacks of noise `sigma`: (method, settings), those of a method in order of preference."""
     strongest = noise_weight("tv", problem, sigma)
     weights = dict.fromkeys(_clipped(strongest * f) for f in (*(1 / f for f in WEAKER), AGAINST_MISMATCH))
     found: list[tuple[str, dict[str, Any]]] = [("tv", {"weight": w}) for w in weights]
     if plan(problem):
         found.append(("guided", {"weight": _clipped(noise_weight("guided", problem, sigma))}))
+    if prior and views(problem):
+        found.append(("prior", {"weight": _clipped(noise_weight("prior", problem, sigma))}))
     return found
 
 
 def noise_weight(method: str, problem: Problem, sigma: float) -> float:
-    """The weight of total variation in `tv` or `guided` that follows from the noise."""
-    if method == "guided":
-        return GUIDED_WEIGHT * sigma
+    """The weight of total variation in `tv`, `guided` or `prior` that follows from the noise."""
+    if method in PREDICTED_WEIGHT:
+        return PREDICTED_WEIGHT[method] * sigma
     stacks = min(len(problem.observations) / len(problem.contrasts), MOST_STACKS)
     return TV_WEIGHT * math.sqrt(stacks) * sigma
 
@@ -81,7 +85,7 @@ def relative_noise(o: Observation) -> float:
     return noise_sigma(volume, o.slice_axis, foreground_mask(volume))
 
 
-def choose(problem: Problem, context: Context, profile: str) -> Choice:
+def choose(problem: Problem, context: Context, profile: str, prior: bool = True) -> Choice:
     """Run every candidate on a central block with hidden slices; `preferred` says which wins."""
     evidence = ""
     if profile == "auto" and _can_tell_profile(problem):
@@ -91,9 +95,9 @@ def choose(problem: Problem, context: Context, profile: str) -> Choice:
     trial = hidden.hide(hidden.central_block(problem, box))
     floor = trial.errors(cubic.solve(trial.problem, context).volumes)
     sigma = noise(problem)
-    options = candidates(problem, sigma)
+    options = candidates(problem, sigma, prior)
     if not floor:
-        method, settings = next((o for o in options if o[0] == "guided"), options[0])
+        method, settings = next((o for o in options if o[0] == "guided"), options[0])  # learned from nobody
         reason = f"{method} fits the stacks; they have too few slices to hide one and compare"
         return Choice(method, settings, box, reason, hidden.self_check({}, {}, 0))
     rows: list[dict[str, Any]] = [{"method": "cubic", "settings": {}, "profile": box, "error": floor}]
@@ -112,7 +116,7 @@ def fixed(problem: Problem, context: Context, method: str, profile: str, setting
 
     A prior whose weight the person left open follows the noise, as with `choose`.
     """
-    if method in ("tv", "guided") and "weight" not in settings:
+    if method in ("tv", *PREDICTED_WEIGHT) and "weight" not in settings:
         settings = {**settings, "weight": _clipped(noise_weight(method, problem, noise(problem)))}
     box = "box" if profile == "auto" else profile
     trial = hidden.hide(hidden.central_block(problem, box))

@@ -1,8 +1,9 @@
 """`profile-inr` and `guided` combined, for those who can wait or have a GPU.
 
 The mean of four implicit neural representations (`profile_inr`, different seeds). Hidden slices say, contrast
-by contrast, whether one round of `guided` from that mean predicts so much better that the result is the mean
-of both. All of them are consistent with the measured slices, and so are their means.
+by contrast, whether one round of `guided` from that mean, with or without the learned prior's guess, predicts
+so much better that the result is the mean of both. All of them are consistent with the measured slices, and
+so are their means.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ from torch import Tensor
 from mrinr.context import Context
 from mrinr.geometry import Grid
 from mrinr.superres import cubic, guided, hidden, profile_inr
+from mrinr.superres.guess import Guess, views
 from mrinr.superres.inr import Continuous, fields_of
+from mrinr.superres.prior import MODEL, facts, find, load
+from mrinr.superres.prior_network import PlanePrior
 from mrinr.superres.problem import Problem, Solution
 
 NETWORKS = 4  # 0.15 dB above one on real crops (Testing/benchmarks/inr_cost.py)
@@ -29,9 +33,15 @@ def solve(
     networks: int = NETWORKS,
     epochs: int = profile_inr.EPOCHS,
     steps: int = guided.STEPS,
+    prior: bool = True,
 ) -> Solution:
-    """Fit the `networks` for `epochs` each, predict from their mean (`steps` of `guided`), mix the two."""
-    shares = shares_of_guided(problem, context.stage(0.0, 0.2), epochs, steps)
+    """Fit the `networks` for `epochs` each, predict from their mean (`steps` of `guided`), mix the two.
+
+    prior : whether the learned prior may help
+    """
+    bundle = find(MODEL) if prior and views(problem) else None
+    learned = None if bundle is None else load(bundle, problem.device)
+    shares, learned = shares_of_guided(problem, context.stage(0.0, 0.2), epochs, steps, learned)
     part = 0.74 / networks
     fitted = [
         profile_inr.solve(
@@ -45,7 +55,8 @@ def solve(
     volumes = average
     if any(shares.values()):
         end = context.stage(0.94, 1.0)
-        predicted = guided.solve(problem, end, rounds=1, steps=steps, guides=average).volumes
+        guess = None if learned is None else Guess(problem, learned)
+        predicted = guided.solve(problem, end, rounds=1, steps=steps, guides=average, guess=guess).volumes
         volumes = {c: torch.lerp(average[c], predicted[c], shares.get(c, 0.0)) for c in average}
     correction = {c: volumes[c] - average[c] for c in average}
 
@@ -54,22 +65,33 @@ def solve(
         return {c: x + cubic.interpolate(correction[c], problem.grid, grid)[0] for c, x in inr.items()}
 
     fields = [field for f in fitted for field in fields_of(f.sample)]
-    return Solution(
-        volumes,
-        Continuous(fields, sample),
-        {"networks": [f.notes for f in fitted], "share of guided": shares},
-    )
+    notes = {"networks": [f.notes for f in fitted], "share of guided": shares}
+    if bundle is not None and learned is not None and any(shares.values()):
+        notes["prior"] = facts(bundle)
+    return Solution(volumes, Continuous(fields, sample), notes)
 
 
-def shares_of_guided(problem: Problem, context: Context, epochs: int, steps: int) -> dict[str, float]:
-    """The share of `guided` by contrast, from hidden slices of a central block; without them none."""
+def shares_of_guided(
+    problem: Problem, context: Context, epochs: int, steps: int, learned: PlanePrior | None
+) -> tuple[dict[str, float], PlanePrior | None]:
+    """The share of `guided` by contrast, from hidden slices of a central block; without them none.
+
+    And `learned`, or None where `guided` did better without it.
+    """
     profile = problem.observations[0].operator.profile
     trial = hidden.hide(hidden.central_block(problem, profile))
     context.progress(0.0, "Weighing the methods on hidden slices")
     network = profile_inr.solve(trial.problem, context.quiet(), epochs).volumes
-    predicted = guided.solve(trial.problem, context.quiet(), rounds=1, steps=steps, guides=network).volumes
-    own, other = trial.errors(network), trial.errors(predicted)
-    return {c: share(own[c], other[c]) for c in own}
+    own = trial.errors(network)
+    tried = []
+    for prior in (None, learned) if learned is not None else (None,):
+        guess = None if prior is None else Guess(trial.problem, prior)
+        predicted = guided.solve(
+            trial.problem, context.quiet(), rounds=1, steps=steps, guides=network, guess=guess
+        ).volumes
+        tried.append((trial.errors(predicted), prior))
+    other, chosen = min(tried, key=lambda each: sum(each[0].values()))
+    return {c: share(own[c], other[c]) for c in own}, chosen
 
 
 def share(own: float, other: float) -> float:

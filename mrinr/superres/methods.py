@@ -15,6 +15,7 @@ _SOLVERS = {
     "cubic": "cubic:solve",
     "tv": "tv:solve",
     "guided": "guided:solve",
+    "prior": "prior:solve",
     "profile-inr": "profile_inr:solve",
     "best": "best:solve",
     "irem": "irem:solve",
@@ -40,15 +41,17 @@ def check_settings(name: str, settings: Mapping[str, object]) -> None:
                 f"The method auto chooses its own settings; name a method to set {next(iter(settings))}."
             )
         return
-    # what takes a number is a setting; problem, context and volumes to start from are not
+    # what takes a number or a name is a setting; problem, context and volumes to start from are not
     parameters = signature(solver(name)).parameters.values()
-    known = {p.name: p.default for p in parameters if isinstance(p.default, bool | int | float)}
+    known = {p.name: p.default for p in parameters if isinstance(p.default, bool | int | float | str)}
     for setting, value in settings.items():
         if setting not in known:
             raise InputError(f"The method {name} has no setting '{setting}'; it has {_listed(known)}.")
         kind = type(known[setting])
         if kind is bool:
             fits, wanted = isinstance(value, bool), "True or False"
+        elif kind is str:
+            fits, wanted = isinstance(value, str), "a name"
         elif kind is int:
             fits, wanted = isinstance(value, Integral) and int(value) >= 1, "a whole number of at least 1"
         else:

@@ -49,6 +49,7 @@ class Options:
     seed: int = 0
     threads: int | None = None
     roi: Sequence[float] | None = None
+    prior: bool = True
     settings: dict[str, Any] = field(default_factory=dict)
 
 
@@ -81,9 +82,12 @@ def run(stacks: list[Stack], options: Options, context: Context) -> Reconstructi
     profile = options.profile
     problem = build(stacks, gains, scales, around, profile, device, options.seed)
     if options.method == "auto":
-        choice = auto.choose(problem, context.stage(0.08, 0.25), profile)
+        choice = auto.choose(problem, context.stage(0.08, 0.25), profile, options.prior)
     else:
-        choice = auto.fixed(problem, context.stage(0.08, 0.25), options.method, profile, options.settings)
+        settings = dict(options.settings)
+        if options.method == "best":
+            settings["prior"] = options.prior
+        choice = auto.fixed(problem, context.stage(0.08, 0.25), options.method, profile, settings)
     problem = build(stacks, gains, scales, around, choice.profile, device, options.seed)
     if context.wants_preview:
         problem.on_show = previewer(problem, scales, context)
@@ -97,7 +101,12 @@ def run(stacks: list[Stack], options: Options, context: Context) -> Reconstructi
         "torch": torch.__version__,
         "method": choice.method,
         "settings": choice.settings,
-        "requested": {"method": options.method, "profile": options.profile, "register": options.register},
+        "requested": {
+            "method": options.method,
+            "profile": options.profile,
+            "register": options.register,
+            "prior": options.prior,
+        },
         "profile": choice.profile,
         "reason": choice.reason,
         "candidates": choice.candidates,
@@ -130,6 +139,8 @@ def check(stacks: list[Stack], options: Options) -> None:
     for stack in stacks:
         check_image(stack.volume)
     check_settings(options.method, options.settings)
+    if options.method == "prior" and not options.prior:
+        raise InputError("The method prior is learned; choose another method, or allow learned priors.")
     if options.profile not in ("auto", "box", "gaussian", "point"):
         raise InputError(
             f"The slice profile '{options.profile}' is not known; use auto, box, gaussian or point."
@@ -218,7 +229,7 @@ def finish(
     """
     start = np.rint(np.linalg.inv(problem.grid.affine) @ grid.affine[:, 3])[:3].astype(int)
     part = tuple(slice(a, a + n) for a, n in zip(start, grid.shape, strict=True))
-    volumes, residuals, coverage, rescanned = {}, {}, {}, {}
+    volumes, residuals, coverage, rescanned, moved = {}, {}, {}, {}, {}
     numbers: dict[str, Any] = {}
     for contrast in problem.contrasts:
         context.progress(0.98, f"Comparing {contrast} with what was acquired")
@@ -253,6 +264,10 @@ def finish(
         volumes[contrast] = volume_of(x, f"{contrast} SR")
         residuals[contrast] = volume_of(residual, f"{contrast} residual")
         coverage[contrast] = volume_of(count, f"{contrast} coverage")
+        if contrast in solution.moved:
+            moved[contrast] = volume_of(
+                solution.moved[contrast] * scale.unit, f"{contrast} moved by the prior"
+            )
         numbers[contrast] = {
             "clipped_voxels": clipped,
             "limits": [low, high],
@@ -262,7 +277,8 @@ def finish(
         }
     resampler = make_resampler(problem, solution, volumes, scales, grid)
     fields = fields_of(solution.sample)
-    return Reconstruction(volumes, residuals, coverage, rescanned, {"contrasts": numbers}, resampler, fields)
+    facts = {"contrasts": numbers}
+    return Reconstruction(volumes, residuals, coverage, rescanned, facts, resampler, moved, fields)
 
 
 def intensity_limits(stacks: list[Stack]) -> tuple[float, float]:

@@ -67,11 +67,13 @@ class Solution:
 
     sample : evaluates a continuous representation on another grid; None for voxel methods
     notes : facts for the report, for example epochs run or conjugate-gradient steps
+    moved : where a learned prior took part, by contrast: the volume less what the patient's stacks alone give
     """
 
     volumes: dict[str, Tensor]
     sample: Callable[[Grid], dict[str, Tensor]] | None = None
     notes: dict[str, Any] = field(default_factory=dict)
+    moved: dict[str, Tensor] = field(default_factory=dict)
 
 
 def observe(stack: Stack, values: Tensor, grid: Grid, profile: str, device: torch.device) -> Observation:

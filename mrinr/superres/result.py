@@ -18,6 +18,7 @@ class Reconstruction:
     coverage : by contrast, on the target grid: how many stacks saw the voxel
     rescanned : for each stack, by its volume's name, on the stack's own grid (its header as given, even where
         alignment moved it): the result as that stack's scanner would see it
+    moved : by contrast, where a learned prior took part: the volume less what the patient's stacks alone give
     fields : the networks that were fitted, for `mrinr.superres.fitted`; none for voxel methods
     report : method, parameters, choice and why, self-check, warnings, times
     """
@@ -28,6 +29,7 @@ class Reconstruction:
     rescanned: dict[str, Volume]
     report: dict[str, Any]
     resampler: Callable[[float], dict[str, Volume]] = field(repr=False)
+    moved: dict[str, Volume] = field(default_factory=dict)
     fields: list[Any] = field(default_factory=list, repr=False)
 
     def resample(self, spacing: float) -> dict[str, Volume]:

@@ -16,7 +16,8 @@ def run(
     """Reconstruct "stack0", "stack1", ... (and optional "like", "mask").
 
     parameters: contrasts, thickness, slice_axis (lists, one entry a stack; None for the default) and the
-    arguments of `reconstruct`. Returns "<contrast>_sr", "<contrast>_residual", "<contrast>_coverage" and
+    arguments of `reconstruct`. Returns "<contrast>_sr", "<contrast>_residual", "<contrast>_coverage",
+    "<contrast>_prior" where a learned prior took part, and
     "rescan0", "rescan1", ...; the report is `Reconstruction.report` and "fitted", see `fitted.pack`.
     """
     parameters = dict(parameters)
@@ -34,6 +35,8 @@ def run(
         out[f"{contrast}_sr"] = result.volumes[contrast]
         out[f"{contrast}_residual"] = result.residuals[contrast]
         out[f"{contrast}_coverage"] = result.coverage[contrast]
+    for contrast, moved in result.moved.items():
+        out[f"{contrast}_prior"] = moved
     for n, stack in enumerate(stacks):
         out[f"rescan{n}"] = result.rescanned[stack.volume.name]
     return out, {**result.report, "fitted": pack(result)}

@@ -38,7 +38,11 @@ class PriorRecipe:
         image = sharpened(network, batch)
         return Prediction(image, torch.zeros_like(image), torch.zeros_like(image))
 
-    limits = ("Says nothing about how sure it is: super-resolution compares it with what was measured.",)
+    limits = (
+        "Says nothing about how sure it is: super-resolution compares it with what was measured.",
+        "Knows heads only, in planes of about 0.5 to 1.1 mm, from slices of two to ten times that.",
+        "Healthy simulated heads and the real people named: it has seen no tumour.",
+    )
 
     def facts(self, held_out: Sequence[Planes]) -> dict[str, Any]:
         """What a bundle carries beside what every bundle does."""

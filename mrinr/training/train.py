@@ -29,10 +29,8 @@ from mrinr.training.sources import Source, find_sources
 
 APART = 1_000_003  # between the seeds of two processes
 VALIDATION, JUDGED = 24, 240  # slices watched while training, and judged when it is done
-LIMITS = (
-    "Knows heads only, at about 1 mm in plane, and axial slices one at a time.",
-    "Research use; not for diagnosis.",
-)
+SLICES = "Knows heads only, at about 1 mm in plane, and axial slices one at a time."
+RESEARCH = "Research use; not for diagnosis."
 
 SYNTHESIS = (
     "Research: predicts a missing MR sequence of the head from those that are there. All of it is synthetic."
@@ -173,7 +171,7 @@ def describe(
         "calibration": {},
         "statistics": {},
         "intended_use": INTENDED.get(kind, SYNTHESIS),
-        "limits": [source.limit, *LIMITS],
+        "limits": [source.limit, *(() if kind in RESTORERS else (SLICES,)), RESEARCH],
     }
     if kind in LOOKERS:
         if hasattr(recipe, "statistics"):
