@@ -23,8 +23,9 @@ if importlib.util.find_spec("MRINRLib") is None:
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from mrinr.errors import InputError
+from mrinr.memory import affordable_bytes
 from mrinr.superres import METHODS
-from mrinr.superres.estimate import Estimate, affordable_bytes, estimate
+from mrinr.superres.estimate import Estimate, estimate
 from MRINRLib import engine, frames, install, nodes, roi, sample_data, study, views
 from MRINRLib.device_line import DeviceLine
 from MRINRLib.frames import FramesJob

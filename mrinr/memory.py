@@ -7,6 +7,14 @@ import os
 import sys
 from pathlib import Path
 
+SHARE = 0.7  # of what is free now
+LIMIT = 8e9  # bytes: a laptop must live with it
+
+
+def affordable_bytes() -> float:
+    """What one job may take."""
+    return min(LIMIT, SHARE * available_bytes())
+
 
 def available_bytes() -> float:
     """Memory that can be taken now without swapping; where the system does not say (macOS), half of all."""

@@ -13,9 +13,10 @@ from mrinr.context import Context
 from mrinr.errors import Cancelled, InputError
 from mrinr.geometry import Grid
 from mrinr.itk import resample
+from mrinr.memory import affordable_bytes
 from mrinr.simulation import rotation
 from mrinr.superres import METHODS, estimate, reconstruct
-from mrinr.superres.estimate import affordable_bytes, fitting_grid, needed_bytes
+from mrinr.superres.estimate import fitting_grid, needed_bytes
 from mrinr.superres.pipeline import Options
 from mrinr.volume import Stack, Volume
 

@@ -26,6 +26,7 @@ from mrinr.synthesis.calibration import calibrated
 from mrinr.synthesis.head import prepare
 from mrinr.synthesis.pipeline import align_to
 from mrinr.synthesis.result import Synthesis
+from mrinr.synthesis.room import check_room
 from mrinr.synthesis.space import onto
 from mrinr.volume import Volume, check_image
 
@@ -163,6 +164,7 @@ def check(sources: Sources, options: Options) -> None:
         raise InputError("No scan was given; give at least one, with its TR, TE and TI.")
     if options.register not in ("auto", "off"):
         raise InputError(f"register must be auto or off, not {options.register}.")
+    check_room({str(n): volume.grid for n, (volume, _) in enumerate(sources)}, "0")
     for n, (volume, played) in enumerate(sources):
         check_image(volume)
         if any(_same(volume, played, *other) for other in sources[:n]):

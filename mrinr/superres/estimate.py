@@ -11,15 +11,13 @@ import numpy as np
 from mrinr.context import Context
 from mrinr.errors import InputError
 from mrinr.geometry import Grid
-from mrinr.memory import available_bytes
+from mrinr.memory import affordable_bytes
 from mrinr.superres.grid import target_grid
 from mrinr.volume import Stack, Volume
 
 if TYPE_CHECKING:
     from mrinr.superres.pipeline import Options
 
-MEMORY_SHARE = 0.7  # of what is free now
-MEMORY_LIMIT = 8e9  # bytes: a laptop must live with it
 BASE_BYTES = 8e8  # interpreter, torch and the trial runs
 # arrays of the target grid's size that a method holds for each contrast, and once; seconds a million voxels
 # and contrast on one core, and once for each contrast (measured, rounded up; INRs from small crops)
@@ -79,10 +77,6 @@ def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{max(5, round(seconds / 5) * 5)} s"
     return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def affordable_bytes() -> float:
-    return min(MEMORY_LIMIT, MEMORY_SHARE * available_bytes())
 
 
 def fitting_grid(stacks: Sequence[Stack], options: Options, context: Context) -> Grid:

@@ -24,8 +24,8 @@ from mrinr.engine.device import choose as choose_device
 from mrinr.engine.device import set_threads
 from mrinr.errors import InputError
 from mrinr.geometry import Grid
+from mrinr.memory import affordable_bytes
 from mrinr.superres.cubic import interpolate
-from mrinr.superres.estimate import affordable_bytes
 from mrinr.superres.grid import check_spacing
 from mrinr.superres.inr import Field, Representation, SplitHead
 from mrinr.superres.irem import Irem

@@ -22,6 +22,7 @@ from mrinr.synthesis.choice import choose_model
 from mrinr.synthesis.head import Head, canvas, cut, prepare, uncut, window
 from mrinr.synthesis.levels import expected
 from mrinr.synthesis.result import Synthesis
+from mrinr.synthesis.room import check_room
 from mrinr.synthesis.slicework import Slices, predict
 from mrinr.synthesis.space import onto
 from mrinr.synthesis.unlike import unlike
@@ -109,11 +110,12 @@ def check(inputs: Mapping[str, Volume], options: Options) -> str:
         raise InputError(f"{options.target} is both an input and the target; leave it out of the inputs.")
     if options.register not in ("auto", "off"):
         raise InputError(f"register must be auto or off, not {options.register}.")
-    for volume in inputs.values():
-        check_image(volume)
     like = options.like or next(iter(inputs))
     if like not in inputs:
         raise InputError(f"'{like}' is no input; the result can be on the grid of {', '.join(inputs)}.")
+    check_room({name: volume.grid for name, volume in inputs.items()}, like)
+    for volume in inputs.values():
+        check_image(volume)
     return like
 
 
