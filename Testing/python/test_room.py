@@ -32,7 +32,7 @@ def test_finer_voxels_and_more_scans_need_more():
 
 
 def test_what_cannot_fit_is_refused_with_a_way_out():
-    with pytest.raises(InputError, match="3000 x 3000 x 3000 voxels would need .* crop them"):
+    with pytest.raises(InputError, match=r"3000 x 3000 x 3000 voxels would need .* crop them"):
         check_room({"T1": grid(3000, 0.1)}, "T1")
 
 
