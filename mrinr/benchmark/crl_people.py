@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mrinr.benchmark.people import as_scanned
+from mrinr.contrast.scale import percentiles
 from mrinr.simulation import Anatomy, from_labels, icbm, simulate_subject
 from mrinr.simulation.labels import TISSUE_OF_LABEL
 from mrinr.simulation.signal import Sequence as MRSequence
@@ -29,8 +30,8 @@ class Slab:
     shown : by sequence, as scanned; of the whole head
     brain : 0 or 1; T1, T2 : (i, j, k) ms; of the slab
     pure : by tissue of TISSUES, (i, j, k) bool: voxels that like all around them hold nothing else
-    levels : which slices of the head the slab is
-    medians : of `shown`, in the whole brain
+    axial : which slices of the head the slab is
+    medians, levels : of `shown`, in the whole brain (`scale.percentiles`)
     """
 
     name: str
@@ -40,8 +41,9 @@ class Slab:
     T1: np.ndarray
     T2: np.ndarray
     pure: dict[str, np.ndarray]
-    levels: slice
+    axial: slice
     medians: dict[str, float]
+    levels: dict[str, np.ndarray]
 
     @property
     def inside(self) -> np.ndarray:
@@ -49,7 +51,7 @@ class Slab:
 
     def seen(self, name: str) -> Volume:
         """The slab as scanned."""
-        return cut(self.shown[name], self.levels)
+        return cut(self.shown[name], self.axial)
 
 
 def slabs(
@@ -105,6 +107,7 @@ def _slab(name: str, subject: Subject, scanned: Sequence[str], slices: int, numb
         {each: (_inner(tissue == INDEX[each]) & tight)[..., levels] for each in TISSUES},
         levels,
         {key: float(np.median(volume.voxels[tight])) for key, volume in shown.items()},
+        {key: percentiles(volume.voxels, tight) for key, volume in shown.items()},
     )
 
 

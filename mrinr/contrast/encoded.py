@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from mrinr.context import Context
-from mrinr.contrast.agreement import factors
+from mrinr.contrast.agreement import factors, shifted
 from mrinr.contrast.network import ContrastRepresentation
 from mrinr.contrast.parameters import times
-from mrinr.contrast.scale import expected
+from mrinr.contrast.scale import percentiles, scale
 from mrinr.engine.cache import LIMIT
 from mrinr.geometry import Grid
 from mrinr.simulation.signal import Sequence as MRSequence
@@ -163,22 +163,32 @@ class Encoded:
 
 
 def encode_head(
-    network: ContrastRepresentation, head: Head, played: Sequence[MRSequence], context: Context
+    network: ContrastRepresentation,
+    head: Head,
+    played: Sequence[MRSequence],
+    context: Context,
+    levels: Mapping[str, np.ndarray] | None = None,
 ) -> Encoded:
     """Encode the images of `head` (those of "0", "1", ... with the times `played`) and fuse them.
+
+    levels : `scale.percentiles` of the images where `head` is not all of the brain
 
     Warns where the head has more voxels than the cache has room for: then it keeps what lies near the brain.
     """
     names = [str(n) for n in range(len(played))]
+    if levels is None:
+        levels = {name: percentiles(head.images[name], head.brain) for name in names}
+    scales = [scale(levels[name], sequence) for name, sequence in zip(names, played, strict=True)]
     head = _fitting(head, network.channels, context)
     images, _ = canvas(head, names)
-    rows, columns, levels = window(head)
-    lit = cut(head.lit[..., levels].astype(np.float32), rows, columns) > 0
-    brain = cut(head.brain[..., levels].astype(np.float32), rows, columns) > 0
+    rows, columns, axial = window(head)
+    lit = cut(head.lit[..., axial].astype(np.float32), rows, columns) > 0
+    brain = cut(head.brain[..., axial].astype(np.float32), rows, columns) > 0
     device = _device(network)
-    shown = [images[name] * expected(sequence) for name, sequence in zip(names, played, strict=True)]
+    shown = [images[name] / found.gain for name, found in zip(names, scales, strict=True)]
     asked = torch.cat([_times(sequence, 1, device) for sequence in played])
-    shown = [x * f for x, f in zip(shown, factors(network, shown, asked, brain), strict=True)]
+    brighter = factors(network, shown, asked, scales, brain)
+    shown = [x * factor for x, factor in zip(shown, brighter, strict=True)]
     features = torch.empty(int(lit.sum()), network.channels, dtype=torch.float16)
     predicted = [np.zeros(int(brain.sum()), np.float32) for _ in names] if len(names) > 1 else []
     done, seen = 0, 0
@@ -188,9 +198,10 @@ def encode_head(
         inside, brains = torch.from_numpy(lit[part]), torch.from_numpy(brain[part])
         with torch.inference_mode():
             own = []
-            for whole, sequence in zip(shown, played, strict=True):
+            for whole, sequence, found, factor in zip(shown, played, scales, brighter, strict=True):
                 image = torch.from_numpy(whole[part])[:, None].to(device)
-                own.append(network.encode(image, _times(sequence, len(image), device)))
+                beside = shifted(found, float(np.log(factor)), len(image), device)
+                own.append(_both_ways(network, image, _times(sequence, len(image), device), beside))
                 context.check()
             kept = network.fuse(own).permute(0, 2, 3, 1)[inside.to(device)]
             stop = done + len(kept)
@@ -207,9 +218,17 @@ def encode_head(
         uncut(numbers, head).astype(np.int32) - 1,
         head.grid,
         head.brain,
-        head.units["0"] / expected(played[0]),
+        head.units["0"] * scales[0].gain / brighter[0],
         [_check(p, x[brain]) for p, x in zip(predicted, shown, strict=False)],
     )
+
+
+def _both_ways(
+    network: ContrastRepresentation, image: torch.Tensor, times: torch.Tensor, levels: torch.Tensor
+) -> torch.Tensor:
+    """The mean of features of an image and of its mirror image: left and right are alike, errors are not."""
+    mirrored = network.encode(image.flip(2), times, levels).flip(2)
+    return (network.encode(image, times, levels) + mirrored) / 2
 
 
 def _fitting(head: Head, channels: int, context: Context) -> Head:

@@ -18,12 +18,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from mrinr.contrast.scale import BRIGHT, DARKEST, NOMINAL
+from mrinr.contrast.scale import BRIGHT, DARKEST, NOMINAL, PERCENTS
 from mrinr.errors import InputError
 from mrinr.simulation.tissue import TISSUES
 from mrinr.synthesis.prediction import Prediction
@@ -33,6 +34,9 @@ GROUP = 5  # channels of features that share one confidence, which is the last o
 HEADS = 8
 JOINED = 64  # channels where detail joins context
 SHORTEST, LONGEST = (200.0, 20.0), (6000.0, 2500.0)  # T1, T2 in ms that an atom can have
+KNOWN = 64  # channels of what is known of a scan as a whole
+LEVELS = 4.0  # what deviations of percentiles are multiplied by, to be numbers of about 1
+FARTHEST = 0.5  # that a tissue's signal can be from the table's, as a logarithm
 SHARPNESS = 4.0  # of the edges by which the encoder sees what lies above and below a tissue's signal
 LARGEST_GAIN = 2.0  # of a channel, as a logarithm
 
@@ -79,12 +83,22 @@ class ContrastRepresentation(nn.Module):
         self.apply(_start)
         self.fusion = Fusion(features // GROUP)
 
-    def encode(self, image: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+    def encode(
+        self,
+        image: torch.Tensor,
+        times: torch.Tensor,
+        levels: torch.Tensor | None = None,
+        kept: tuple[Any, ...] = (...,),
+    ) -> torch.Tensor:
         """Features (n, features, h, w) of images (n, 1, h, w) on the physical scale (see `scale.gain`).
 
         times : (n, 3), TR, TE, TI in ms, TI 0 for none
+        levels : (n, percentiles), `scale.Scale.levels` of the whole brain; None for a brain as usual
+        kept : the index of the pixels whose features are wanted; all
         """
-        found = self.encoder(image, times)
+        if levels is None:
+            levels = image.new_zeros(len(image), len(PERCENTS))
+        found = self.encoder(image, times, levels, kept)
         return self.attention(found, times) if self.variant == "attention" else found
 
     def fuse(self, features: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -153,7 +167,10 @@ class Times(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Residual blocks without normalisation, led by the times; detail joins at the end in full resolution."""
+    """Residual blocks without normalisation, led by the times and by how bright this brain is as a whole.
+
+    Detail joins at the end in full resolution.
+    """
 
     def __init__(
         self,
@@ -171,29 +188,38 @@ class Encoder(nn.Module):
         cycle = (1, 2, 4, 8, 4, 2) if dilated else (1,)
         self.start = nn.Conv2d(seen, width, stride + 2, stride, padding=1)
         self.blocks = nn.ModuleList(Block(width, cycle[n % len(cycle)]) for n in range(blocks))
-        self.known = nn.Linear(times.width, 64)
-        self.lead = nn.Linear(64, 2 * width * blocks)
+        self.known = nn.Sequential(
+            nn.Linear(times.width + len(PERCENTS), KNOWN), nn.ReLU(), nn.Linear(KNOWN, KNOWN), nn.ReLU()
+        )
+        self.lead = nn.Linear(KNOWN, 2 * width * blocks)
+        self.own = nn.Linear(KNOWN, len(times.names))
         self.up = nn.ConvTranspose2d(width, JOINED, stride, stride)
         self.detail = nn.Conv2d(seen, JOINED, 3, padding=1)
         self.last = nn.Conv2d(JOINED, features, 1)
 
-    def forward(self, image: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, image: torch.Tensor, times: torch.Tensor, levels: torch.Tensor, kept: tuple[Any, ...]
+    ) -> torch.Tensor:
         h, w = image.shape[-2:]
         image = functional.pad(image.float(), (0, -w % self.stride, 0, -h % self.stride))
-        seen = self.seen(image, times).contiguous(memory_format=torch.channels_last)
+        known = self.known(torch.cat([self.times(times), LEVELS * levels.float()], 1))
+        seen = self.seen(image, times, self.own(known)).contiguous(memory_format=torch.channels_last)
         x = functional.relu(self.start(seen))
-        known = functional.relu(self.known(self.times(times)))
         led = self.lead(known)[..., None, None].chunk(len(self.blocks), 1)
         for block, own in zip(self.blocks, led, strict=True):
             x = x + self.residual * block(x, own)
-        return self.last(functional.relu(self.up(x) + self.detail(seen)))[..., :h, :w]
+        joined = (self.up(x) + self.detail(seen))[..., :h, :w][kept]
+        return self.last(functional.relu(joined))
 
-    def seen(self, image: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
-        """The image, and where it is above or below what each tissue would give; in brain medians."""
-        unit = self.times.expected(times)[..., None, None]
-        levels = self.times.tissues(times)[..., None, None] / unit
-        image = image / unit
-        return torch.cat([image, torch.tanh(SHARPNESS * (image - levels))], 1)
+    def seen(self, image: torch.Tensor, times: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+        """The image, and where it is above or below what each tissue would give; `expected` is 1.
+
+        own : (n, tissues), by how much each tissue differs in this brain
+        """
+        unit = self.times.expected(times)
+        tissues = self.times.tissues(times) / unit * torch.exp(FARTHEST * torch.tanh(own.float()))
+        image = image / unit[..., None, None]
+        return torch.cat([image, torch.tanh(SHARPNESS * (image - tissues[..., None, None]))], 1)
 
 
 class Block(nn.Module):
@@ -377,5 +403,11 @@ def _start(part: nn.Module) -> None:
     elif isinstance(part, Interval):
         part.last.weight.data *= 0.1
         nn.init.constant_(part.last.bias, -3.0)  # type: ignore[arg-type]
+    elif isinstance(part, ToTimes):
+        part.out.weight.data *= 0.1
+    elif isinstance(part, Multiplied):
+        part.embed[-1].weight.data.mul_(0.1)  # type: ignore[operator]
+        part.image.weight.data *= 0.1
     elif isinstance(part, Encoder):
         part.lead.weight.data *= 0.1
+        part.own.weight.data *= 0.1

@@ -14,7 +14,7 @@ from functools import cache
 
 import numpy as np
 
-from mrinr.contrast.scale import expected
+from mrinr.contrast.scale import expected, gain
 from mrinr.errors import InputError
 from mrinr.resources import resource
 from mrinr.simulation.signal import Sequence as MRSequence
@@ -130,7 +130,7 @@ def observed(
         image = person.image(sequence)
         noise = NOISE * np.median(image) * rng.standard_normal((2, len(image)))
         image = np.hypot(image * np.exp(SHADING * rng.standard_normal(len(image))) + noise[0], noise[1])
-        gains.append(float(np.median(image)) / expected(sequence))
+        gains.append(gain(image, np.ones_like(image), sequence))
         seen.append(image / gains[-1])
     return np.stack(seen, 1).astype(np.float32), (person.image(target) / gains[0]).astype(np.float32)
 

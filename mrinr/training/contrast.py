@@ -28,6 +28,7 @@ FAINT, FAINTNESS = 0.1, 0.03  # weight of the relative error, and the signal bel
 APART = 2  # voxels decoded in a step, along each axis
 INTERVALS = 1  # targets a step whose interval is learned
 EPSILON = 1e-6
+PRESETS = {"attention": {"rate": 1e-3}}  # arguments of the recipe; this variant's image has no bounds
 
 
 class ContrastRecipe:
@@ -91,7 +92,7 @@ def terms(model: ContrastRepresentation, batch: Contrasts) -> dict[str, torch.Te
     names = list(batch.seen)
     times, levels = (torch.cat([each[n] for n in names]) for each in (batch.times, batch.levels))
     some = (..., slice(random.randrange(APART), None, APART), slice(random.randrange(APART), None, APART))
-    encoded = model.encode(torch.cat(list(batch.seen.values())), times, levels)[some]
+    encoded = model.encode(torch.cat(list(batch.seen.values())), times, levels, some)
     features = list(encoded.chunk(len(names)))
     chosen = random.sample(range(len(names)), random.randint(min(2, len(names)), len(names)))
     together = model.fuse([features[n] for n in chosen])
