@@ -168,7 +168,7 @@ class SuperResJob(WorkerJob):
             node,
             "super-resolution",
             self.report["method"],
-            {**self.request.parameters(), "settings": self.report.get("settings", {})},
+            {**self.request.parameters(), **self._chosen()},
             [choice.node for choice in self.request.stacks],
             self.report["self_check"]["text"],
         )
@@ -176,3 +176,8 @@ class SuperResJob(WorkerJob):
         node.SetAttribute(provenance.PREFIX + "contrast", contrast)
         node.SetAttribute(provenance.PREFIX + "reason", self.report["reason"])
         return node
+
+    def _chosen(self) -> dict[str, Any]:
+        """What was chosen in place of the person, and the learned prior that took part, if one did."""
+        learned = self.report.get("notes", {}).get("prior")
+        return {"settings": self.report.get("settings", {}), "prior": learned or "none"}

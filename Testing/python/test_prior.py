@@ -17,7 +17,7 @@ from mrinr import bundles
 from mrinr.context import Context
 from mrinr.errors import Cancelled, InputError
 from mrinr.geometry import Grid
-from mrinr.superres import auto, cubic, guided, hidden, prior, reconstruct
+from mrinr.superres import auto, cubic, guided, hidden, prior, reconstruct, tv
 from mrinr.superres.guess import Guess, Sampling, views
 from mrinr.superres.prior_network import CUT, PlanePrior
 from mrinr.training.prior_planes import AROUND, Cut, PriorPlanes, planes
@@ -44,9 +44,7 @@ def test_the_distance_to_the_nearest_slice_is_the_one_in_the_world():
     stack_grid = grid((18, 16, 5), (1.1, 1.2, 4.0), directions[:, [1, 2, 0]], centre=(0.3, -0.4, 0.2))
     stack = Stack(Volume(rng.random(stack_grid.shape, np.float32), stack_grid.affine, "a"), "T1", 2, 3.0)
     problem = problem_of((stack,), where)
-    told = Sampling(problem, problem.observations[0]).told(
-        (0, 1, 2), (slice(0, 20), slice(0, 18), slice(0, 16))
-    )
+    told = Sampling(problem, "T1").told((0, 1, 2), (slice(0, 20), slice(0, 18), slice(0, 16)))
     normal = stack_grid.directions[:, 2]
     points = where.world(np.moveaxis(np.indices(where.shape), 0, -1))
     centres = [stack_grid.world(np.array([0, 0, n])) for n in range(5)]
@@ -59,7 +57,7 @@ def test_a_hidden_slice_is_further_away():
     problem = problem_of(head_stacks(*CROSSING))
     whole = tuple(slice(0, n) for n in problem.grid.shape)
     trial = hidden.hide(problem).problem
-    before, after = (Sampling(p, p.observations[0]).told((0, 1, 2), whole)[:, 0] for p in (problem, trial))
+    before, after = (Sampling(p, "T1").told((0, 1, 2), whole)[:, 0] for p in (problem, trial))
     assert 4 * before.max() <= 2.5 < 3 < 4 * after.max()
     assert (after >= before).all()
 
@@ -175,12 +173,24 @@ def test_the_target_is_blurred_along_its_rows_only():
 # as a method ---------------------------------------------------------------------------------------------
 
 
-def test_the_prior_that_ships_beats_interpolation_where_nothing_else_can_help():
-    case = head_stacks(("T1", "axial"))
+@pytest.mark.parametrize("pairs", [(("T1", "axial"),), (("T1", "axial"), ("T2", "axial"))])
+def test_the_prior_that_ships_helps_where_nothing_else_can(pairs):
+    case = head_stacks(*pairs)
     problem = problem_of(case)
-    by_prior = head_psnr(prior.solve(problem, Context()).volumes, case, problem.grid)
-    by_cubic = head_psnr(cubic.solve(problem, Context()).volumes, case, problem.grid)
-    assert by_prior["T1"] > by_cubic["T1"] + 0.7
+    solution = prior.solve(problem, Context())
+    by_prior = head_psnr(solution.volumes, case, problem.grid)
+    by_tv = head_psnr(tv.solve(problem, Context()).volumes, case, problem.grid)
+    assert by_prior["T1"] > by_tv["T1"] + 0.4
+    assert solution.moved["T1"].abs().max() > 0.05
+    assert solution.notes["prior"]["model"] == "sr-prior"
+
+
+def test_thin_slices_are_a_guide_and_nothing_to_be_sharpened():
+    """A 3D scan beside thick slices of the same orientation, as most protocols have it."""
+    case = (*head_stacks(("T1", "axial"), thickness=1.0), *head_stacks(("T2", "axial")))
+    problem = problem_of(case)
+    assert [(v.contrast, v.guides) for v in views(problem)] == [("T2", ("T1",)), ("T2", ("T1",))]
+    assert [p.contrast for p in guided.plan(problem)] == ["T2"]
 
 
 def test_with_a_guide_it_is_no_worse_than_the_patient_alone():

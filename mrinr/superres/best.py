@@ -9,6 +9,7 @@ so are their means.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -52,11 +53,15 @@ def solve(
         for n in range(networks)
     ]
     average = mean([f.volumes for f in fitted])
-    volumes = average
+    volumes, moved = average, {}
     if any(shares.values()):
         end = context.stage(0.94, 1.0)
         guess = None if learned is None else Guess(problem, learned)
-        predicted = guided.solve(problem, end, rounds=1, steps=steps, guides=average, guess=guess).volumes
+        again = partial(guided.solve, problem, rounds=1, steps=steps, guides=average)
+        predicted = again(context=end, guess=guess).volumes
+        if guess is not None:
+            alone = again(context=context.quiet()).volumes
+            moved = {c: shares.get(c, 0.0) * (predicted[c] - alone[c]) for c in average}
         volumes = {c: torch.lerp(average[c], predicted[c], shares.get(c, 0.0)) for c in average}
     correction = {c: volumes[c] - average[c] for c in average}
 
@@ -66,9 +71,9 @@ def solve(
 
     fields = [field for f in fitted for field in fields_of(f.sample)]
     notes = {"networks": [f.notes for f in fitted], "share of guided": shares}
-    if bundle is not None and learned is not None and any(shares.values()):
+    if bundle is not None and moved:
         notes["prior"] = facts(bundle)
-    return Solution(volumes, Continuous(fields, sample), notes)
+    return Solution(volumes, Continuous(fields, sample), notes, moved)
 
 
 def shares_of_guided(

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from mrinr.context import Context
-from mrinr.superres.prior_network import CUT, PlanePrior
+from mrinr.superres.prior_network import CUT, PlanePrior, facts
 from mrinr.superres.problem import Observation, Problem, missing_slices, slice_axis_on_grid, thick_axes
 
 BACKGROUND = 0.04  # of the robust scale
 AROUND = 16  # voxels of context around the foreground
-VOXELS_AT_ONCE = 2**17
+VOXELS_AT_ONCE = 2**16
 
 Part = tuple[slice, slice, slice]
 
@@ -54,7 +54,22 @@ def views(problem: Problem) -> list[View]:
 
 
 class Sampling:
-    """Where voxels of the grid lie between the slices of a stack."""
+    """Where voxels of the grid lie between the slices of a contrast's stacks, which share a slice axis."""
+
+    def __init__(self, problem: Problem, contrast: str) -> None:
+        self._combs = [Comb(problem, o) for o in problem.of(contrast)]
+
+    def told(self, order: Sequence[int], part: Part) -> Tensor:
+        """(planes, CUT, rows, columns) of a part of the grid, its axes in that order; see `facts`."""
+        first, *others = self._combs
+        distance = first.distance(order, part)
+        for other in others:
+            distance = torch.minimum(distance, other.distance(order, part))
+        return facts(distance, first.gap, first.thickness)
+
+
+class Comb:
+    """The slices of one stack that were measured; gap and thickness in voxels of the grid."""
 
     def __init__(self, problem: Problem, observation: Observation) -> None:
         axis, volume = observation.slice_axis, observation.stack.volume
@@ -65,22 +80,15 @@ class Sampling:
         there = (missing_slices(observation) == 0).nonzero()[:, 0].float()
         self._there, self._middles = there, (there[1:] + there[:-1]) / 2
 
-    def told(self, order: Sequence[int], part: Part) -> Tensor:
-        """(planes, CUT, rows, columns) of a part of the grid, its axes in that order; see `cut`."""
+    def distance(self, order: Sequence[int], part: Part) -> Tensor:
+        """(planes, rows, columns) voxels to the nearest slice's middle."""
         device = self._there.device
         index = torch.full((1, 1, 1), self._row[3], device=device)
         for n, axis in enumerate(order):
             along = torch.arange(part[n].start, part[n].stop, device=device) * self._row[axis]
             index = index + along.reshape([-1 if m == n else 1 for m in range(3)])
         nearest = self._there[torch.bucketize(index.contiguous(), self._middles)]
-        return facts((index - nearest).abs() * self.gap, self.gap, self.thickness)
-
-
-def facts(distance: Tensor, gap: float, thickness: float) -> Tensor:
-    """(n, CUT, h, w) of distances (n, h, w) to the nearest slice, in voxels; see `cut`."""
-    known = distance.new_tensor([gap / 8, thickness / 8])[None, :, None, None]
-    n, h, w = distance.shape
-    return torch.cat([distance[:, None] / 4, known.expand(n, 2, h, w)], 1)
+        return (index - nearest).abs() * self.gap
 
 
 class Guess:
@@ -129,7 +137,7 @@ class Guess:
 
     def _told_of(self, contrast: str, order: Sequence[int], part: Part) -> Tensor:
         if self._coarse[contrast]:
-            return Sampling(self.problem, self.problem.of(contrast)[0]).told(order, part)
+            return Sampling(self.problem, contrast).told(order, part)
         return facts(torch.zeros(1, 1, 1, device=self.problem.device), 1.0, 1.0)
 
     def _seen(
@@ -141,7 +149,7 @@ class Guess:
         if box is None:
             return base[view.contrast]
         out = target.clone()
-        own = Sampling(self.problem, self.problem.of(view.contrast)[0])
+        own = Sampling(self.problem, view.contrast)
         planes, rows, columns = box
         at_once = max(1, VOXELS_AT_ONCE // ((rows.stop - rows.start) * (columns.stop - columns.start)))
         for start in range(planes.start, planes.stop, at_once):

@@ -28,9 +28,9 @@ from torch import Tensor
 from mrinr.acquisition import axis_matrix, axis_points
 from mrinr.context import Context
 from mrinr.superres import cubic, hidden, tv
-from mrinr.superres.guess import BACKGROUND, Guess, facts
+from mrinr.superres.guess import BACKGROUND, Guess
 from mrinr.superres.patches import Patches, PatchNetwork, train
-from mrinr.superres.prior_network import CUT
+from mrinr.superres.prior_network import CUT, facts
 from mrinr.superres.problem import Observation, Problem, Solution, missing_slices, thick_axes
 
 WEIGHT = 2e-3
@@ -90,7 +90,15 @@ def solve(
     """
     plans = plan(problem)
     base = cubic.solve(problem, context).volumes
-    guessed = {} if guess is None else guess.volumes(base, base, context.quiet())
+    guessed = {}
+    if guess is not None:
+        guessed = guess.volumes(base, base, context.stage(0.0, 0.2))
+        context = context.stage(0.2, 1.0)
+    if not plans and guessed:
+        return tv.solve(
+            problem, context, weight=weight, start={**base, **guessed},
+            prediction=guessed, anchor=anchor, outer=3, inner=6,
+        )  # fmt: skip
     if not plans:
         solution = tv.solve(problem, context, weight=weight, start=base)
         solution.notes["guided"] = "no two contrasts with different slice axes: joint total variation alone"
@@ -102,9 +110,10 @@ def solve(
     learners = [Learner(problem, p, base, generator, steps, guess, guessed) for p in plans]
     guides = guides or {c: (start[c] if all(c != p.contrast for p in plans) else base[c]) for c in base}
     solution = Solution(guides)
+    uncorrected = {c: x for c, x in guessed.items() if all(c != p.contrast for p in plans)}
     for n in range(rounds):
         part = context.stage(n / rounds, (n + 1) / rounds)
-        predicted: dict[str, Tensor] = {}
+        predicted = dict(uncorrected)
         for m, learner in enumerate(learners):
             low, high = 0.8 * m / len(learners), 0.8 * (m + 1) / len(learners)
             predicted[learner.plan.contrast] = learner.predict(guides, part.stage(low, high))
@@ -232,7 +241,7 @@ class Learner:
             seen, index = [degraded], usable
             if self._guess is not None:
                 levels = self._levels(usable, n)
-                seen.append(self._guess_in(levels, degraded, blurred, told))
+                seen.append(self._guess_in(levels, degraded, blurred, told, context))
                 index = usable[torch.isin(usable[:, self.plan.thick], levels)]
             pick = torch.randperm(len(index), generator=self._generator)[: SAMPLES // shifts]
             index = index[pick.to(index.device)]
@@ -252,7 +261,9 @@ class Learner:
         pick = torch.randperm(len(levels), generator=self._generator)[:GUESSED]
         return levels[pick.to(levels.device)]
 
-    def _guess_in(self, levels: Tensor, degraded: Tensor, guides: list[Tensor], told: Tensor) -> Tensor:
+    def _guess_in(
+        self, levels: Tensor, degraded: Tensor, guides: list[Tensor], told: Tensor, context: Context
+    ) -> Tensor:
         """`degraded` with the prior's guess in those planes; its rows are where it was degraded."""
         assert self._guess is not None
         order = (self.plan.thick, self.plan.fine, self.plan.across)
@@ -261,6 +272,7 @@ class Learner:
         _, h, w = out.shape
         turned = {g: x.permute(order) for g, x in zip(self.plan.guides, guides, strict=True)}
         for level in levels.tolist():
+            context.check()
             part = slice(level, level + 1), slice(0, h), slice(0, w)
             shown = {g: x[part] for g, x in turned.items()}
             out[part] = self._guess.planes(out[part], told.expand(1, CUT, h, w), shown, order, part)

@@ -19,6 +19,7 @@ from mrinr.superres.prior_network import PlanePrior
 from mrinr.superres.problem import Problem, Solution
 
 MODEL = "sr-prior"
+SHORT = 400  # steps of what the result is compared with
 
 
 def solve(
@@ -34,7 +35,7 @@ def solve(
     """`guided` with the guess of a learned prior.
 
     model : name or folder
-    compare : run one round of `guided` without the guess, too, to show what the prior moved
+    compare : run a short `guided` without the guess, too, to show what the prior moved
     """
     bundle = find(model)
     guess = Guess(problem, load(bundle, problem.device))
@@ -42,7 +43,7 @@ def solve(
     solution = guided.solve(problem, context.stage(0.0, share), weight, anchor, rounds, steps, guess=guess)
     solution.notes["prior"] = facts(bundle)
     if compare:
-        alone = guided.solve(problem, context.stage(share, 1.0), weight, anchor, 1, steps).volumes
+        alone = guided.solve(problem, context.stage(share, 1.0), weight, anchor, 1, min(steps, SHORT)).volumes
         solution.moved = {c: x - alone[c] for c, x in solution.volumes.items()}
     return solution
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from mrinr.errors import InputError
 
-CUT = 3  # numbers that say how an axis was sampled, see `cut`
+CUT = 3  # numbers that say how an axis was sampled, see `facts`
 RESIDUAL = 0.3
 
 
@@ -52,7 +52,7 @@ class PlanePrior(nn.Module):
         Parameters
         ----------
         target : (n, 1, h, w) on the robust scale, thick along h
-        target_cut : (n, CUT, h, 1), see `cut`
+        target_cut : (n, CUT, h, 1), see `facts`
         guides : (n, g, h, w), g may be 0; sharp along h
         guides_cut : (n, g, CUT, 1, w)
         """
@@ -82,13 +82,19 @@ class Block(nn.Module):
         return self.second(functional.relu(self.first(x)))
 
 
-def cut(distance: Tensor, gap: float, thickness: float) -> Tensor:
-    """(CUT, size): what the network is told of an axis of `size` voxels.
+def facts(distance: Tensor, gap: float, thickness: float) -> Tensor:
+    """(n, CUT, h, w): what the network is told of how an axis was sampled.
 
     Parameters
     ----------
-    distance : (size,) voxels from each voxel's centre to that of the nearest slice that was measured
+    distance : (n, h, w) voxels from each voxel's centre to that of the nearest slice that was measured
     gap, thickness : distance of slices and slice thickness in voxels; 1 and 1 for an axis that was not cut
     """
-    facts = torch.tensor([gap / 8, thickness / 8], dtype=distance.dtype, device=distance.device)
-    return torch.cat([distance[None] / 4, facts[:, None].expand(2, len(distance))])
+    known = distance.new_tensor([gap / 8, thickness / 8])[None, :, None, None]
+    n, h, w = distance.shape
+    return torch.cat([distance[:, None] / 4, known.expand(n, 2, h, w)], 1)
+
+
+def cut(distance: Tensor, gap: float, thickness: float) -> Tensor:
+    """(CUT, size): the same of one axis of `size` voxels."""
+    return facts(distance[None, :, None], gap, thickness)[0, :, :, 0]

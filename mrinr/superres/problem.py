@@ -89,10 +89,28 @@ def slice_axis_on_grid(problem: Problem, observation: Observation) -> int:
     return int(np.abs(problem.grid.directions.T @ direction).argmax())
 
 
+FINE = 1.5  # voxels of the target: thinner slices, as those of a 3D scan, count as fine
+
+
 def thick_axes(problem: Problem) -> dict[str, set[int]]:
-    """The target axis along which each contrast is thick; none where it has stacks in several planes."""
-    found = {c: {slice_axis_on_grid(problem, o) for o in problem.of(c)} for c in problem.contrasts}
-    return {c: axes if len(axes) == 1 else set() for c, axes in found.items()}
+    """The target axis along which each contrast is thick; none where its stacks leave no axis thick.
+
+    That is so where it has stacks in several planes, or one with thin slices.
+    """
+    found: dict[str, set[int]] = {}
+    for contrast in problem.contrasts:
+        stacks = problem.of(contrast)
+        axes = {slice_axis_on_grid(problem, o) for o in stacks}
+        fine = len(axes) > 1 or any(_extent(problem, o) <= FINE for o in stacks)
+        found[contrast] = set() if fine else axes
+    return found
+
+
+def _extent(problem: Problem, observation: Observation) -> float:
+    """How thick or how far apart the slices are, the larger, in voxels of the target."""
+    axis, volume = observation.slice_axis, observation.stack.volume
+    mm = max(float(volume.spacing[axis]), float(observation.stack.thickness or 0))
+    return mm / float(problem.grid.spacing[slice_axis_on_grid(problem, observation)])
 
 
 def missing_slices(observation: Observation) -> Tensor:
