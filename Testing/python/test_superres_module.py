@@ -236,6 +236,34 @@ def test_apply_says_why_it_cannot_work(panel):
     assert panel.ui.applyButton.enabled
 
 
+def test_learned_priors_can_be_kept_out(panel):
+    load_pair()
+    panel.ui.fillButton.click()
+    assert panel.ui.priorBox.checked
+    panel._parameterNode.method = "prior"
+    assert panel.ui.applyButton.enabled
+    panel.ui.priorBox.checked = False
+    assert not panel.ui.applyButton.enabled and "learned" in panel.ui.applyButton.toolTip
+    panel._parameterNode.method = "auto"
+    assert panel.ui.applyButton.enabled
+
+
+def test_a_result_says_which_prior_took_part_and_what_it_moved(module):
+    from MRINRLib import provenance
+
+    slicer.mrmlScene.Clear()
+    t1, _t2 = load_pair()
+    logic = slicer.util.getModuleLogic("MRINRSuperRes")
+    job = logic.start([t1], method="prior", register="off")
+    (learned,) = job.wait()
+    assert provenance.parameters(learned)["prior"]["model"] == "sr-prior"
+    moved = job.moved["T1"]
+    assert moved.GetName() == "T1 axial SR moved by the prior"
+    assert np.abs(slicer.util.arrayFromVolume(moved)).max() > 0
+    (alone,) = logic.reconstruct([t1], method="tv", register="off")
+    assert provenance.parameters(alone)["prior"] == "none"
+
+
 def test_a_region_of_interest_starts_around_the_stack_and_limits_the_result(panel):
     load_pair()
     panel.ui.fillButton.click()
