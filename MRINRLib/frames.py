@@ -97,6 +97,12 @@ class FramesJob(SeriesJob):
         return _("Frame {n} of {count}").format(n=self.number + 1, count=len(self._indices))
 
     def _succeeded(self, job: WorkerJob) -> None:
+        try:
+            self._collect(job)
+        finally:
+            job.discard()
+
+    def _collect(self, job: WorkerJob) -> None:
         made = [*job.results, *job.others]
         if not self._made:
             beside = nodes.itemAbove(job.results[0])  # details have a folder, which goes with the frame
@@ -107,21 +113,29 @@ class FramesJob(SeriesJob):
         for each, node in zip(self._made, made, strict=True):
             each.add(node, self._indices[self.number])
         self.warnings += [text for text in job.warnings if text not in self.warnings]
-        job.discard()
 
     def _failed(self, error: InputError | EngineError) -> None:
         text = _("{frame}: {error}").format(frame=self._where(), error=str(error))
         self.error = InputError(text) if isinstance(error, InputError) else EngineError(text, "")
 
     def _end(self) -> None:
-        if self.state == "finished":
-            self._require()
-            proxies = {each.first: each.appear(self._browser) for each in self._made}
-            for each in self._made:
-                each.refer(proxies)
-            found = list(proxies.values())
-            self.results, self.others = found[: self._resultCount], found[self._resultCount :]
-        self._made = []
+        made, self._made = self._made, []
+        if self.state != "finished":
+            return
+        self._require()
+        added = nodes.Added()
+        try:
+            with added:
+                proxies = {each.first: each.appear(self._browser) for each in made}
+                for each in made:
+                    each.refer(proxies)
+        except Exception:  # half of it would be worse than none
+            for each in made:
+                each.disappear(self._browser)
+            added.remove()
+            raise
+        found = list(proxies.values())
+        self.results, self.others = found[: self._resultCount], found[self._resultCount :]
 
 
 class _Made:
@@ -172,6 +186,12 @@ class _Made:
         if self._parent and hierarchy.GetItemByDataNode(proxy):
             hierarchy.SetItemParent(hierarchy.GetItemByDataNode(proxy), self._parent)
         return proxy
+
+    def disappear(self, browser: Any) -> None:
+        """Take the sequence, and what the browser shows of it, out again."""
+        if nodes.inScene(self._sequence):
+            browser.RemoveSynchronizedSequenceNode(self._sequence.GetID())
+            slicer.mrmlScene.RemoveNode(self._sequence)
 
     def refer(self, proxies: Mapping[Any, Any]) -> None:
         """Refer to what the first frame's volume referred to; to the browser's volumes instead of frames."""

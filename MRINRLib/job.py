@@ -8,10 +8,17 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from mrinr.engine import EngineError, Event
+from mrinr.engine import EngineError, Event, failures
 from mrinr.errors import InputError
 from MRINRLib import nodes
 from MRINRLib.engine import Engine
+
+
+def asJobError(error: Exception) -> InputError | EngineError:
+    """What a job ends with, for any exception: one sentence for people, the traceback in its details."""
+    if isinstance(error, (InputError, EngineError)):
+        return error
+    return EngineError(failures.sentence(error), "".join(traceback.format_exception(error)))
 
 
 class WorkerJob:

@@ -13,10 +13,11 @@ from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
+from mrinr.engine import EngineError
 from mrinr.errors import InputError
 from MRINRLib import engine, frames, install
 from MRINRLib.device_line import DeviceLine
-from MRINRLib.job import WorkerJob
+from MRINRLib.job import WorkerJob, asJobError
 from MRINRLib.job_controls import JobControls
 from MRINRLib.patients_job import PatientsJob
 from MRINRLib.series_job import SeriesJob
@@ -170,8 +171,8 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Cancel the running job: Apply was pressed again. False when none runs."""
         if self._job is None:
             return False
-        self._job.cancel()
         self._controls.showCancelling()
+        self._job.cancel()  # which may end it at once
         return True
 
     def _run(self, start: Callable[..., WorkerJob | SeriesJob], show: Callable[[Any], None]) -> None:
@@ -182,8 +183,10 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
             job: WorkerJob | SeriesJob = start(
                 onProgress=self._controls.progress, onFinished=lambda value: self._onFinished(job, show)
             )
-        except InputError as error:
-            self._controls.say(str(error), error=True)
+        except Exception as error:
+            known = asJobError(error)
+            self._log(known)
+            self._controls.say(str(known), error=True)
             return
         self._job = job
         self._results.closeComparison()
@@ -197,10 +200,7 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._endPreview()
         self._controls.showRunning(False)
         if job.error is not None:
-            if not isinstance(
-                job.error, InputError
-            ):  # which names volumes, and they may be named after people
-                logging.error("%s: %s\n%s", self.moduleName, job.error, getattr(job.error, "details", ""))
+            self._log(job.error)
             self._controls.say(str(job.error), error=True)
         elif job.state == "cancelled":
             if job.results:
@@ -212,6 +212,10 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
             if job.summary:
                 self._controls.say(job.summary)
         self._update()
+
+    def _log(self, error: InputError | EngineError) -> None:
+        if isinstance(error, EngineError):  # the other names volumes, and they may be named after people
+            logging.error("%s: %s\n%s", self.moduleName, error, error.details)
 
     def _stopJob(self) -> None:
         job, self._job = self._job, None

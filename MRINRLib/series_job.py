@@ -13,7 +13,8 @@ from slicer.i18n import tr as _
 
 from mrinr.engine import EngineError
 from mrinr.errors import InputError
-from MRINRLib.job import WorkerJob
+from MRINRLib.job import WorkerJob, asJobError
+from MRINRLib.nodes import inScene
 
 Start = Callable[..., WorkerJob]  # takes onProgress and onFinished; raises InputError where it cannot start
 
@@ -21,7 +22,7 @@ Start = Callable[..., WorkerJob]  # takes onProgress and onFinished; raises Inpu
 class SeriesJob:
     """Has what panels and scripts use of a `WorkerJob`. Only one of the jobs is in the queue at a time.
 
-    results, others : of all jobs that have succeeded
+    results, others : of all jobs that have succeeded; at the end those that are still in the scene
     Subclasses say what follows when one has succeeded or failed, and when all are done.
     """
 
@@ -88,6 +89,8 @@ class SeriesJob:
             self.state = "cancelling"
             if self._current is not None:
                 self._current.cancel()
+            else:  # none has started
+                self._finish()
 
     def wait(self) -> Any:
         """Wait with a live window; returns `value`. Raises `error` when the whole failed."""
@@ -102,50 +105,57 @@ class SeriesJob:
 
     def _next(self) -> None:
         while self.state == "running" and self.error is None and self.number < len(self._starts):
-            self._progress(0.0, None, _("Starting…"))
             try:
+                self._progress(0.0, None, _("Starting…"))
                 self._current = self._starts[self.number](
                     onProgress=self._progress, onFinished=lambda value: self._onEnded()
                 )
-                return
-            except InputError as error:
-                self._failed(error)
-            except RuntimeError as error:  # the engine was closed meanwhile
-                self._failed(EngineError(str(error)))
-            self.number += 1
+            except Exception as error:  # nobody else would hear of it, and the panel would wait for ever
+                self._fail(error)
+                self.number += 1
+                continue
+            if self.state != "running":  # cancelled while it was started
+                self._current.cancel()
+            return
+        self._finish()
+
+    def _finish(self) -> None:
+        if self.done:  # cancelled before the first one was started
+            return
         if self.state == "cancelling":
             self.state = "cancelled"
         else:
             self.state = "failed" if self.error is not None else "finished"
         try:
             self._end()
-        except InputError as error:  # the scene has changed
-            self.error, self.state = error, "failed"
+        except Exception as error:  # the scene has changed, or memory is full
+            self.error, self.state = asJobError(error), "failed"
+        self.results = [node for node in self.results if inScene(node)]
+        self.others = [node for node in self.others if inScene(node)]
         if self._onFinished is not None:
             self._onFinished(self.value)
+
+    def _fail(self, error: Exception) -> None:
+        known = asJobError(error)
+        if isinstance(known, EngineError):  # others name volumes, and they may be named after people
+            logging.error("MRINR: number %d failed: %s\n%s", self.number + 1, known, known.details)
+        self._failed(known)
 
     def _onEnded(self) -> None:
         """Called when the current job is done, however it ended."""
         job, self._current = self._current, None
+        if self.done:
+            return
         assert job is not None
         if job.error is not None:
-            if not isinstance(
-                job.error, InputError
-            ):  # which names volumes, and they may be named after people
-                logging.error(
-                    "MRINR: number %d failed: %s\n%s",
-                    self.number + 1,
-                    job.error,
-                    getattr(job.error, "details", ""),
-                )
-            self._failed(job.error)
+            self._fail(job.error)
         elif job.state == "cancelled":  # by us, or because Slicer closes
             self.state = "cancelling"
         else:
             try:
                 self._succeeded(job)
-            except InputError as error:
-                self._failed(error)
+            except Exception as error:
+                self._fail(error)
         self.number += 1
         self._next()
 

@@ -221,3 +221,38 @@ def test_closing_slicer_ends_all_patients_and_their_worker(module):  # noqa: F81
     wait_until(lambda: job.done, "the end")
     assert job.state == "cancelled" and job.results == [] and worker_pids() == []
     slicer.mrmlScene.Clear()
+
+
+def test_who_takes_too_much_memory_fails_alone(module):  # noqa: F811
+    from MRINRLib.patients_job import PatientsJob
+
+    slicer.mrmlScene.Clear()
+    patients("Anna", "Bert", "Carla")
+    logic = slicer.util.getModuleLogic("MRINRSuperRes")
+
+    def start(volumes, callbacks):
+        if job.number == 1:
+            raise MemoryError
+        return logic.start(volumes, method="cubic", register="off", **callbacks)
+
+    job = PatientsJob(lambda volumes: (volumes, lambda **callbacks: start(volumes, callbacks)), "Everybody")
+    wait_until(lambda: job.done, "everybody", 60)
+    made = many.rows(job.table)
+    assert [row["status"] for row in made] == ["made", "failed", "made"]
+    assert made[1]["text"].startswith("The computer ran out of memory")
+    assert job.state == "finished" and len(job.results) == 4
+    slicer.mrmlScene.Clear()
+
+
+def test_results_that_are_deleted_meanwhile_are_none(panel):  # noqa: F811
+    patients("Anna", "Bert")
+    fill(panel)
+    panel.ui.allPatientsButton.click()
+    job = panel._job
+    wait_until(lambda: len(job.results) == 2, "the first patient")
+    for node in slicer.util.getNodes("T1 axial SR*").values():
+        slicer.mrmlScene.RemoveNode(node)
+    wait_until(lambda: is_idle(panel), "everybody")
+    assert job.results[0].GetName() == "T2 coronal SR" and len(job.results) == 3
+    assert all(node.GetScene() is slicer.mrmlScene for node in [*job.results, *job.others])
+    assert len(job.others) == 3 and len(panel._parameterNode.results) == 3

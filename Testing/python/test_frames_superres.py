@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+
 import many
 import numpy as np
 import pytest
 from slicer_session import slicer, wait_until
 from test_superres_module import is_error, is_idle, load, module, panel, picture  # noqa: F401  (fixtures)
+
+from mrinr.engine import EngineError
+from MRINRLib import frames
 
 FACTORS = (1.0, 0.5, 2.0)
 
@@ -132,3 +137,87 @@ def test_patients_with_sequences_get_sequences(panel):  # noqa: F811
     anna, bert = panel._parameterNode.results
     assert len(many.frames(browser, anna)) == 2 and browser.GetSequenceNode(bert) is None
     assert many.above(anna) == many.above(t1)
+
+
+def breaks(error: Exception):
+    """The start of a job that cannot start for that reason."""
+
+    def start(**_callbacks):
+        raise error
+
+    return start
+
+
+def reconstruction(*inputs, **more):
+    """What starts a job for these volumes."""
+    logic = slicer.util.getModuleLogic("MRINRSuperRes")
+    return lambda **callbacks: logic.start(list(inputs), method="cubic", register="off", **callbacks, **more)
+
+
+def failed(job, before) -> str:
+    """The one sentence with which every frame has failed; nothing is left."""
+    wait_until(lambda: job.done, "the failure", 30)
+    assert job.state == "failed" and job.results == [] and many.everything() == before
+    with pytest.raises(EngineError) as error:
+        job.wait()
+    return str(error.value)
+
+
+def test_a_frame_that_cannot_start_ends_every_frame_whatever_the_reason(panel, caplog):  # noqa: F811
+    browser, t1, _t2 = moving()
+    whole, short = reconstruction(t1), breaks(MemoryError())
+    before, ended = many.everything(), []
+    job = frames.FramesJob(
+        browser,
+        lambda **callbacks: (short if job.number else whole)(**callbacks),
+        onFinished=ended.append,
+    )
+    assert "Frame 2 of 3: The computer ran out of memory" in failed(job, before)
+    assert ended == [[]] and "Traceback" in caplog.text and browser.GetSelectedItemNumber() == 0
+
+
+def test_frames_that_give_different_volumes_fail_and_nothing_is_left(panel):  # noqa: F811
+    browser, t1, t2 = moving()
+    before = many.everything()
+    job = frames.FramesJob(
+        browser, lambda **callbacks: reconstruction(*[t1, t2][: 1 + job.number])(**callbacks)
+    )
+    assert "Frame 2 of 3: An unexpected error stopped the work: ValueError" in failed(job, before)
+
+
+def test_sequences_that_cannot_all_be_shown_are_taken_out_again(panel, monkeypatch):  # noqa: F811
+    browser, t1, _t2 = moving()
+    before = many.everything()
+
+    def no_space(*_arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    job = frames.FramesJob(browser, reconstruction(t1))
+    monkeypatch.setattr(frames._Made, "refer", no_space)
+    assert "No space is left on the disk" in failed(job, before)
+    assert browser.GetNumberOfSynchronizedSequenceNodes(True) == 1
+    browser.SetSelectedItemNumber(2)  # the browser still works
+    assert slicer.util.arrayFromVolume(t1).max() > 0
+
+
+def test_cancel_before_the_first_frame_ends_it_at_once(panel):  # noqa: F811
+    browser, t1, _t2 = moving()
+    before, ended = many.everything(), []
+    job = frames.FramesJob(browser, reconstruction(t1), onFinished=ended.append)
+    job.cancel()
+    assert job.state == "cancelled" and ended == [[]]
+    for _n in range(5):
+        slicer.app.processEvents()
+    assert ended == [[]] and many.everything() == before
+    fill(panel)
+    panel.ui.applyButton.click()
+    panel.ui.applyButton.click()
+    assert is_idle(panel) and panel.ui.applyButton.text == "Apply" and panel.ui.applyButton.enabled
+    assert "nothing was changed" in panel.ui.messageLabel.text
+
+
+def test_a_job_that_cannot_start_says_so_in_the_panel(panel):  # noqa: F811
+    load("T1", "axial")
+    panel._run(breaks(MemoryError()), lambda job: None)
+    assert is_idle(panel) and is_error(panel)
+    assert panel.ui.messageLabel.text.startswith("The computer ran out of memory")
