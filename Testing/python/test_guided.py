@@ -52,6 +52,18 @@ def test_what_was_measured_has_the_last_word(crossing):
         assert residual.abs().median() < 0.02
 
 
+def test_what_no_slice_saw_is_not_made_dark():
+    """A stack that ends in the middle of the head: beyond it nothing was predicted."""
+    t1, t2 = head_stacks(*CROSSING)
+    short = Volume(t2.volume.voxels[:, :, :9].copy(), t2.volume.affine, "short", t2.volume.meta)
+    problem = problem_of((t1, Stack(short, "T2", 2)))
+    by_tv = tv.solve(problem, Context()).volumes["T2"]
+    by_guide = guided.solve(problem, Context(), steps=60, rounds=1).volumes["T2"]
+    unseen = (cubic.solve(problem, Context()).volumes["T2"] == 0) & (by_tv > 0.3)
+    assert unseen.sum() > 500
+    assert by_guide[unseen].mean() > 0.8 * by_tv[unseen].mean()
+
+
 def test_parallel_stacks_fall_back_to_joint_tv_and_say_so():
     problem = problem_of(head_stacks(*PARALLEL))
     solution = guided.solve(problem, Context(), weight=2e-3)

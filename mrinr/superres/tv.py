@@ -80,7 +80,7 @@ def _system(
     edges: Tensor,
     scale: list[float],
     weight: float,
-    pull: float,
+    pull: Tensor | float,
     x: Tensor,
 ) -> Tensor:
     """The normal equations' left side: sum A^T w A x + weight D^T W D x + pull x."""
@@ -101,7 +101,10 @@ def solve(
     outer: int = OUTER,
     inner: int = INNER,
 ) -> Solution:
-    """Joint TV reconstruction; `start` warm-starts it, `prediction` pulls its contrasts to z."""
+    """Joint TV reconstruction; `start` warm-starts it, `prediction` pulls its contrasts to z.
+
+    A prediction of exactly 0 pulls nowhere: no stack saw the voxel, or it is air, as the data say, too.
+    """
     contrasts = problem.contrasts
     prediction = prediction or {}
     spacing = problem.grid.spacing
@@ -116,9 +119,10 @@ def solve(
             b = torch.zeros(problem.grid.shape, device=problem.device)
             for o in observations:
                 b += o.operator.adjoint(o.values * o.weight)
-            pull = anchor if contrast in prediction else 0.0
-            if pull > 0:
-                b.add_(prediction[contrast], alpha=pull)
+            pull: Tensor | float = 0.0
+            if anchor > 0 and contrast in prediction:
+                b.add_(prediction[contrast], alpha=anchor)
+                pull = anchor * (prediction[contrast] != 0)
             system = partial(_system, context, observations, edges, scale, weight, pull)
             x[contrast] = conjugate_gradient(system, b, x[contrast], inner)
         problem.show(x)
