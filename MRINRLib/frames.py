@@ -18,12 +18,27 @@ from MRINRLib.series_job import SeriesJob, Start
 
 def browserOf(volumes: Iterable[Any]) -> Any:
     """The sequence browser that shows one of these volumes, where it has several frames; else None."""
-    logic = slicer.modules.sequences.logic()
+    module = getattr(slicer.modules, "sequences", None)
+    if module is None:  # disabled in the settings
+        return None
     for node in volumes:
-        browser = logic.GetFirstBrowserNodeForProxyNode(node)
+        browser = module.logic().GetFirstBrowserNodeForProxyNode(node)
         if browser is not None and browser.GetNumberOfItems() > 1:
             return browser
     return None
+
+
+def _requireOne(browser: Any, volumes: Iterable[Any]) -> None:
+    """Raise InputError where a volume moves in another browser, so that it would stand still in this one."""
+    for node in volumes:
+        other = browserOf([node])
+        if other is not None and browser.GetSequenceNode(node) is None:
+            raise InputError(
+                _(
+                    "{volume} is in the sequence browser {other}, another input in {browser}; put both into "
+                    "one sequence browser, or untick Every frame of the sequence."
+                ).format(volume=node.GetName(), other=other.GetName(), browser=browser.GetName())
+            )
 
 
 @contextmanager
@@ -45,10 +60,15 @@ def _select(browser: Any, frame: int) -> None:
 def begin(
     inputs: Iterable[Any], every: bool, start: Start, onPreview: Any = None, **callbacks: Any
 ) -> WorkerJob | FramesJob:
-    """Start a job; one for every frame where that is wanted and an input is the volume of a sequence."""
+    """Start a job; one for every frame where that is wanted and an input is the volume of a sequence.
+
+    Raises InputError where inputs are volumes of different browsers.
+    """
+    inputs = list(inputs)
     browser = browserOf(inputs) if every else None
     if browser is None:
         return start(onPreview=onPreview, **callbacks)
+    _requireOne(browser, inputs)
     return FramesJob(browser, start, **callbacks)
 
 
@@ -163,7 +183,7 @@ class _Made:
 
     def add(self, node: Any, index: str) -> None:
         """A copy of a frame's volume."""
-        _write(self._sequence.SetDataNodeAtValue(node, index), _attributes(node))
+        _describe(self._sequence.SetDataNodeAtValue(node, index), _attributes(node))
 
     def appear(self, browser: Any) -> Any:
         """Put the sequence into the scene and the browser; the volume that this shows of it."""
@@ -177,8 +197,8 @@ class _Made:
         logic.UpdateProxyNodesFromSequences(browser)
         self._proxy = proxy = browser.GetProxyNode(self._sequence)
         proxy.SetName(name)
-        _write(proxy, self._attributes)
-        _write(self._sequence, self._attributes)
+        _describe(proxy, self._attributes)
+        _describe(self._sequence, self._attributes)
         proxy.CreateDefaultDisplayNodes()
         proxy.GetDisplayNode().CopyContent(self._display)
         proxy.GetDisplayNode().SetAndObserveColorNodeID(self._colours)
@@ -218,6 +238,8 @@ def _attributes(node: Any) -> dict[str, str]:
     return {name: node.GetAttribute(name) for name in names}
 
 
-def _write(node: Any, attributes: Mapping[str, str]) -> None:
+def _describe(node: Any, attributes: Mapping[str, str]) -> None:
+    """Write `_attributes`; a copied node has the one that is not among them, too."""
+    node.RemoveAttribute(fitted_node.CONTINUOUS)
     for name, text in attributes.items():
         node.SetAttribute(name, text)

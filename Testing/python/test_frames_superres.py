@@ -148,10 +148,10 @@ def breaks(error: Exception):
     return start
 
 
-def reconstruction(*inputs, **more):
+def reconstruction(*inputs):
     """What starts a job for these volumes."""
     logic = slicer.util.getModuleLogic("MRINRSuperRes")
-    return lambda **callbacks: logic.start(list(inputs), method="cubic", register="off", **callbacks, **more)
+    return lambda **callbacks: logic.start(list(inputs), method="cubic", register="off", **callbacks)
 
 
 def failed(job, before) -> str:
@@ -221,3 +221,27 @@ def test_a_job_that_cannot_start_says_so_in_the_panel(panel):  # noqa: F811
     panel._run(breaks(MemoryError()), lambda job: None)
     assert is_idle(panel) and is_error(panel)
     assert panel.ui.messageLabel.text.startswith("The computer ran out of memory")
+
+
+def test_volumes_of_two_browsers_are_not_mixed(panel):  # noqa: F811
+    many.sequence(load("T1", "axial"), FACTORS)
+    many.sequence(load("T2", "coronal"), FACTORS)
+    fill(panel)
+    before = many.everything()
+    panel.ui.applyButton.click()
+    assert is_idle(panel) and is_error(panel) and many.everything() == before
+    assert "put both into one sequence browser, or untick Every frame" in panel.ui.messageLabel.text
+    panel.ui.everyFrameBox.checked = False
+    panel.ui.applyButton.click()
+    wait_until(lambda: is_idle(panel), "one frame of each")
+    assert not is_error(panel) and slicer.util.getNode("T2 coronal SR")
+
+
+def test_where_the_sequences_module_is_disabled_there_are_no_frames(panel, monkeypatch):  # noqa: F811
+    monkeypatch.delattr(slicer.modules, "sequences")
+    load("T1", "axial")
+    fill(panel)
+    assert not panel.ui.everyFrameBox.visible
+    panel.ui.applyButton.click()
+    wait_until(lambda: is_idle(panel), "the result")
+    assert not is_error(panel) and slicer.util.getNode("T1 axial SR")

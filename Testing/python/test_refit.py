@@ -113,3 +113,14 @@ def test_text_that_somebody_changed_is_a_sentence_and_no_crash(fitted):
     fitted.ui.resampleButton.click()
     wait_until(lambda: is_idle(fitted), "the failure")
     assert is_error(fitted) and "Refit needed" in fitted.ui.messageLabel.text
+
+
+def test_frames_do_not_offer_a_fit_that_is_gone(panel):  # noqa: F811
+    browser, t1 = many.sequence(load("T1", "axial", size=24), (1.0, 2.0))
+    logic = slicer.util.getModuleLogic("MRINRSuperRes")
+    (result,) = logic.reconstruct([t1], method="irem", register="off", everyFrame=True)
+    kept = browser.GetSequenceNode(result)
+    browser.SetSelectedItemNumber(1)
+    for node in (result, kept, kept.GetNthDataNode(0), kept.GetNthDataNode(1)):
+        assert node.GetAttribute("MRINR.method") == "irem"
+        assert node.GetAttribute("MRINR.continuous") is None
