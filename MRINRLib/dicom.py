@@ -73,8 +73,10 @@ def _metaOfFrames(node: Any) -> dict[str, float]:
 
         from mrinr.formats import dicom_enhanced
 
-        found = dicom_enhanced.meta(pydicom.dcmread(paths[0], stop_before_pixels=True)) if paths else {}
-    except (ImportError, OSError, ValueError, AttributeError, TypeError) as error:
+        # force: also without the preamble, which some archives leave out
+        header = pydicom.dcmread(paths[0], stop_before_pixels=True, force=True) if paths else None
+        found = {} if header is None else dicom_enhanced.meta(header)
+    except Exception as error:  # pydicom raises many kinds; what cannot be read is unknown
         logging.warning("DICOM: the frames of an enhanced file could not be read (%s)", type(error).__name__)
         return {}
     return {key: found[key] for key in NUMBERS.values() if found.get(key, 0) > 0}

@@ -123,8 +123,12 @@ def test_an_enhanced_file_gives_thickness_and_times_though_the_database_knows_no
     node = load("7: series", uids="1.3")
     assert dicom.metaFromNode(node) == said
     assert filled() == [("7: series", "FLAIR", "axial", 3.5)]
-    path.write_bytes(path.read_bytes()[:400])
-    assert dicom.metaFromNode(node) == {}
+    whole = path.read_bytes()
+    path.write_bytes(whole[132:])  # without a preamble
+    assert dicom.metaFromNode(node) == said
+    for damaged in (whole[:400], b"", b"no DICOM at all", bytes(range(256)) * 4):
+        path.write_bytes(damaged)
+        assert dicom.metaFromNode(node) == {}
 
 
 def test_without_a_dicom_database_nothing_is_missed():
