@@ -121,3 +121,22 @@ def test_damaged_or_hostile_text_is_one_sentence_and_runs_nothing():
         with pytest.raises(InputError, match="Refit needed") as error:
             fitted.unpack(text, torch.device("cpu"))
         assert "\n" not in str(error.value), what
+
+
+def test_resampling_goes_on_with_the_cpu(monkeypatch):
+    """A stand-in for the GPU: the first evaluation finds no memory on it."""
+    result = fit("irem")
+    on, attempts = fitted.Field.on, []
+
+    def without_memory(*arguments):
+        attempts.append(arguments)
+        if len(attempts) == 1:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+        return on(*arguments)
+
+    monkeypatch.setattr(fitted.Field, "on", without_memory)
+    parameters = {"fitted": fitted.pack(result), "contrast": "T1", "spacing": 0.8}
+    context = Context()
+    made, report = fitted.run({"result": result.volumes["T1"]}, parameters, context)
+    assert made["result"].spacing == pytest.approx([0.8] * 3)
+    assert report["device"] == "Using the CPU, as asked for." and "CPU was used" in context.warnings[0]

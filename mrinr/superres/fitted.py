@@ -21,7 +21,7 @@ import torch
 
 from mrinr.context import Context
 from mrinr.engine.device import choose as choose_device
-from mrinr.engine.device import set_threads
+from mrinr.engine.device import or_cpu, set_threads
 from mrinr.errors import InputError
 from mrinr.geometry import Grid
 from mrinr.memory import affordable_bytes
@@ -165,8 +165,13 @@ def run(
 
     parameters: fitted (of `pack`), contrast, spacing in mm, device, threads
     """
-    device, line = choose_device(parameters.get("device", "auto"))
     set_threads(parameters.get("threads"))
-    fitted = unpack(parameters["fitted"], device)
-    made = fitted.resample(volumes["result"], parameters["contrast"], parameters["spacing"], context)
+
+    def work(kind: str) -> tuple[Volume, str]:
+        device, line = choose_device(kind)
+        fitted = unpack(parameters["fitted"], device)
+        made = fitted.resample(volumes["result"], parameters["contrast"], parameters["spacing"], context)
+        return made, line
+
+    made, line = or_cpu(work, parameters.get("device", "auto"), context)
     return {"result": made}, {"device": line, "shape": list(made.voxels.shape)}
