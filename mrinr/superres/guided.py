@@ -39,6 +39,7 @@ SAMPLES = 300_000
 STEPS = 900
 GUESSED = 10  # planes a shift in which a prior's guess is learned from
 AT_ONCE = 100_000
+UNSEEN = 1e-3  # of a slice's weight
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def solve(
     guess : what a learned prior makes of the slices, to be corrected
     """
     plans = plan(problem)
-    base = cubic.solve(problem, context).volumes
+    base = filled(problem, cubic.solve(problem, context).volumes, context)
     guessed = {}
     if guess is not None:
         guessed = guess.volumes(base, base, context.stage(0.0, 0.2))
@@ -125,6 +126,16 @@ def solve(
         problem.show(guides)
     solution.notes["guided"] = {p.contrast: list(p.guides) for p in plans}
     return solution
+
+
+def filled(problem: Problem, base: dict[str, Tensor], context: Context) -> dict[str, Tensor]:
+    """`base`, and a little joint TV where no stack of a contrast saw the voxel: darkness would mislead."""
+    seen = {c: [o.operator.adjoint(o.operator.weight) for o in problem.of(c)] for c in base}
+    unseen = {c: torch.stack(each).sum(0) < UNSEEN for c, each in seen.items()}
+    if not any(each.any() for each in unseen.values()):
+        return base
+    smooth = tv.solve(problem, context.quiet(), start=base, outer=2, inner=6).volumes
+    return {c: torch.where(unseen[c], smooth[c], x) for c, x in base.items()}
 
 
 def positions(slice_index: Tensor, missing: Tensor) -> Tensor:
