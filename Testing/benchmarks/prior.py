@@ -132,7 +132,7 @@ def weight_of(method: str, problem: Problem) -> float:
 
 
 def by_guess(problem: Problem, model: str, consistent: bool) -> Volumes:
-    base = cubic.solve(problem, Context()).volumes
+    base = guided.filled(problem, cubic.solve(problem, Context()).volumes, Context())
     found = Guess(problem, prior.load(prior.find(model), problem.device)).volumes(base, base, Context())
     if not consistent:
         return {**base, **found}

@@ -226,6 +226,18 @@ def test_auto_never_takes_it_when_told_not_to():
     assert all(row["method"] != "prior" for row in report["candidates"])
 
 
+def test_it_is_said_where_only_other_people_support_the_result():
+    said: list[str] = []
+    alone, crossing = head_stacks(("T1", "axial")), head_stacks(*CROSSING)
+    for stacks in (alone, crossing):
+        context = Context(on_warning=said.append)
+        reconstruct(list(stacks), method="prior", register="off", steps=20, rounds=1, context=context)
+        if stacks is alone:
+            assert any("learned from other people" in sentence for sentence in said)
+            said.clear()
+    assert not any("learned from other people" in sentence for sentence in said)
+
+
 def test_asking_for_the_prior_and_forbidding_it_is_one_sentence():
     with pytest.raises(InputError, match="learned prior"):
         reconstruct(list(head_stacks(*CROSSING)), method="prior", prior=False)

@@ -88,6 +88,11 @@ def run(stacks: list[Stack], options: Options, context: Context) -> Reconstructi
         if options.method == "best":
             settings["prior"] = options.prior
         choice = auto.fixed(problem, context.stage(0.08, 0.25), options.method, profile, settings)
+    if choice.method == "prior" and parallel(stacks):
+        context.warn(
+            "What lies between these parallel slices was learned from other people: nothing else in the "
+            "scans supports it."
+        )
     problem = build(stacks, gains, scales, around, choice.profile, device, options.seed)
     if context.wants_preview:
         problem.on_show = previewer(problem, scales, context)
