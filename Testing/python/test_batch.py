@@ -67,7 +67,7 @@ def rows_of(out: Path) -> dict[str, dict[str, str]]:
 
 def made(out: Path) -> dict[str, int]:
     """When each report was written, by subject."""
-    return {path.parent.name: path.stat().st_mtime_ns for path in out.glob("*/report.json")}
+    return {path.parent.name: path.stat().st_mtime_ns for path in out.glob("[!.]*/report.json")}
 
 
 def wait(condition, process: subprocess.Popen) -> None:
@@ -221,7 +221,8 @@ def test_a_dask_cluster_loses_a_worker_and_no_subject(tmp_path):
             process.wait()
     assert batch.returncode == 2
     status = [row["status"] for row in rows_of(out).values()]
-    assert status.count("made") == 15 and status[5] == "failed"
+    # what the killed worker had just finished is kept when its turn comes again
+    assert status.count("made") + status.count("kept") == 15 and status[5] == "failed"
     assert len(made(out)) == 15
 
 
