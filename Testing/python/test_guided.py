@@ -64,6 +64,12 @@ def test_what_no_slice_saw_is_not_made_dark():
     assert by_guide[unseen].mean() > 0.8 * by_tv[unseen].mean()
 
 
+def test_gaps_between_slices_are_no_unseen_voxels():
+    problem = problem_of(head_stacks(*CROSSING), profile="point")
+    base = cubic.solve(problem, Context()).volumes
+    assert guided.filled(problem, base, Context()) is base
+
+
 def test_parallel_stacks_fall_back_to_joint_tv_and_say_so():
     problem = problem_of(head_stacks(*PARALLEL))
     solution = guided.solve(problem, Context(), weight=2e-3)

@@ -58,9 +58,9 @@ def solve(
         end = context.stage(0.94, 1.0)
         guess = None if learned is None else Guess(problem, learned)
         again = partial(guided.solve, problem, rounds=1, steps=steps, guides=average)
-        predicted = again(context=end, guess=guess).volumes
+        predicted = again(context=end.stage(0.0, 0.5), guess=guess).volumes
         if guess is not None:
-            alone = again(context=context.quiet()).volumes
+            alone = again(context=end.stage(0.5, 1.0)).volumes
             moved = {c: shares.get(c, 0.0) * (predicted[c] - alone[c]) for c in average}
         volumes = {c: torch.lerp(average[c], predicted[c], shares.get(c, 0.0)) for c in average}
     correction = {c: volumes[c] - average[c] for c in average}

@@ -39,7 +39,6 @@ SAMPLES = 300_000
 STEPS = 900
 GUESSED = 10  # planes a shift in which a prior's guess is learned from
 AT_ONCE = 100_000
-UNSEEN = 1e-3  # of a slice's weight
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,9 @@ def solve(
     if len(plans) < len(base):
         start = tv.solve(problem, context.quiet(), weight=weight, start=base, outer=3, inner=6).volumes
     generator = torch.Generator().manual_seed(problem.seed)
-    learners = [Learner(problem, p, base, generator, steps, guess, guessed) for p in plans]
+    learners = [
+        Learner(problem, p, base[p.contrast], generator, steps, guess, guessed.get(p.contrast)) for p in plans
+    ]
     guides = guides or {c: (start[c] if all(c != p.contrast for p in plans) else base[c]) for c in base}
     solution = Solution(guides)
     uncorrected = {c: x for c, x in guessed.items() if all(c != p.contrast for p in plans)}
@@ -130,12 +131,16 @@ def solve(
 
 def filled(problem: Problem, base: dict[str, Tensor], context: Context) -> dict[str, Tensor]:
     """`base`, and a little joint TV where no stack of a contrast saw the voxel: darkness would mislead."""
-    seen = {c: [o.operator.adjoint(o.operator.weight) for o in problem.of(c)] for c in base}
-    unseen = {c: torch.stack(each).sum(0) < UNSEEN for c, each in seen.items()}
+    unseen = {c: torch.stack([_field_of_view(problem, o) for o in problem.of(c)]).sum(0) == 0 for c in base}
     if not any(each.any() for each in unseen.values()):
         return base
     smooth = tv.solve(problem, context.quiet(), start=base, outer=2, inner=6).volumes
     return {c: torch.where(unseen[c], smooth[c], x) for c, x in base.items()}
+
+
+def _field_of_view(problem: Problem, observation: Observation) -> Tensor:
+    """1 where a voxel lies in the stack's field of view, in a gap between its slices, too."""
+    return cubic.interpolate(observation.values, observation.stack.volume.grid, problem.grid)[1]
 
 
 def positions(slice_index: Tensor, missing: Tensor) -> Tensor:
@@ -152,15 +157,14 @@ class Learner:
         self,
         problem: Problem,
         plan: Plan,
-        volumes: dict[str, Tensor],
+        base: Tensor,
         generator: torch.Generator,
         steps: int,
         guess: Guess | None,
-        guessed: dict[str, Tensor],
+        guessed: Tensor | None,
     ) -> None:
-        base = volumes[plan.contrast]
         self.plan, self._base, self._generator, self._steps = plan, base, generator, steps
-        self._guess, self._guessed, self._acquired = guess, guessed.get(plan.contrast), volumes
+        self._guess, self._guessed = guess, guessed
         observation = problem.of(plan.contrast)[0]
         self._step = float(problem.grid.spacing[plan.thick])
         self._gap = float(observation.stack.volume.spacing[observation.slice_axis]) / self._step
@@ -173,7 +177,7 @@ class Learner:
         self._measured = self._where_measured(observation, problem)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(problem.seed)
-            channels = 1 + len(plan.guides) + (guess is not None)
+            channels = 1 + len(plan.guides) + (guessed is not None)
             self._network = PatchNetwork(channels).to(base.device)
 
     def _position(self, index: Tensor) -> Tensor:
@@ -251,7 +255,7 @@ class Learner:
             degraded = _along(matrix, self._base, fine)
             seen, index = [degraded], usable
             if self._guess is not None:
-                levels = self._levels(usable, n)
+                levels = self._levels(usable)
                 seen.append(self._guess_in(levels, degraded, blurred, told, context))
                 index = usable[torch.isin(usable[:, self.plan.thick], levels)]
             pick = torch.randperm(len(index), generator=self._generator)[: SAMPLES // shifts]
@@ -266,8 +270,8 @@ class Learner:
             lambda fraction: context.progress(fraction, text), self._generator,
         )  # fmt: skip
 
-    def _levels(self, usable: Tensor, shift: int) -> Tensor:
-        """Some of the planes that hold the measured voxels, others for each shift."""
+    def _levels(self, usable: Tensor) -> Tensor:
+        """Some of the planes that hold the measured voxels, others each time."""
         levels = torch.unique(usable[:, self.plan.thick])
         pick = torch.randperm(len(levels), generator=self._generator)[:GUESSED]
         return levels[pick.to(levels.device)]
