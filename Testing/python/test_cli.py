@@ -196,13 +196,19 @@ def test_a_second_run_replaces_the_files_of_the_first(files, tmp_path):
     assert len(list(out.iterdir())) == 7
 
 
+def _hear_ctrl_c():
+    """As at a terminal: what a shell starts in the background ignores it, and its children do, too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_leaves_one_line_and_no_file(files, tmp_path, number):
     out = tmp_path / "out"
     command = shell.command("superres", files["T1_ax"], files["T2_cor"], "--out", out, "--method", "single")
     process = subprocess.Popen(
-        command, env=shell.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+        command, env=shell.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=_hear_ctrl_c,
+    )  # fmt: skip
     while not list(tmp_path.glob(".mrinr-*")):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.02)
