@@ -12,9 +12,10 @@ from simulated_head import label_map
 
 from mrinr import benchmark, bundles
 from mrinr.benchmark import local_inr, measure, multimodal, people
-from mrinr.benchmark.local_inr import Size, folds
+from mrinr.benchmark.local_inr import Size
 from mrinr.benchmark.measure import Intervals, papers_mse
 from mrinr.benchmark.people import simulated, those_named
+from mrinr.benchmark.split import folds
 from mrinr.benchmark.wilcoxon import verdict, wilcoxon
 from mrinr.context import Context
 from mrinr.errors import InputError

@@ -16,12 +16,10 @@ from mrinr.benchmark import local_inr_tables as tables
 from mrinr.benchmark.locality import picture
 from mrinr.benchmark.people import those_named
 from mrinr.benchmark.sheets import results
+from mrinr.benchmark.split import folds
 from mrinr.context import Context
-from mrinr.errors import InputError
 from mrinr.metrics import PROTOCOLS, mse, psnr, ssim, ssim_map
 from mrinr.simulation import icbm
-from mrinr.simulation.labels import is_brain
-from mrinr.simulation.shape import VENTRICLES
 from mrinr.synthesis.local_inr import LocalINR
 from mrinr.synthesis.pix2pix import Pix2Pix
 from mrinr.training.batch import Batch
@@ -29,11 +27,10 @@ from mrinr.training.export import _floors
 from mrinr.training.loop import Budget, fit
 from mrinr.training.simulated import Wanted
 from mrinr.training.sources import Source, find_sources, stem
-from mrinr.volume import Volume, read, write
+from mrinr.volume import Volume, write
 
 TILES = {"1x1": None, "10x8": 16, "20x16": 8, "40x32": 4}  # grids on the paper's crops, pixels of a tile
 CROP = (160, 128)
-QUARTERS = 4
 LOCAL = "40x32"  # the grid of the locality experiment
 
 
@@ -129,26 +126,6 @@ def run(
         picture_text="One tile's perceptron used for every pixel (left to right: input, truth, prediction, "
         "the perceptron of the marked tissue everywhere).",
     )
-
-
-def folds(source: Source, small: bool) -> list[tuple[Source, Source]]:
-    """(to train on, to test on), quarters balanced by the size of the ventricles where that is known."""
-    if len(source.maps) == 1 and not source.subjects:
-        return [(source, source)]
-    fraction = {stem(path): _ventricles(path) for path in source.maps}
-    people = list(dict.fromkeys(subject.person for subject in source.subjects))
-    names = [*sorted(fraction, key=lambda name: fraction[name]), *people]
-    if len(names) < QUARTERS:
-        raise InputError(f"This benchmark needs {QUARTERS} people or more, not {len(names)}.")
-    quarters = [names[n::QUARTERS] for n in range(QUARTERS)]
-    if small:
-        return [source.split([name for quarter in quarters[1:] for name in quarter])]
-    return [source.split(quarter) for quarter in quarters]
-
-
-def _ventricles(path: Path) -> float:
-    labels = np.rint(read(path).voxels).astype(int)
-    return float(np.isin(labels, VENTRICLES).sum() / max(int(is_brain(labels).sum()), 1))
 
 
 def generators(inputs: Sequence[str], target: str, size: Size) -> dict[str, LocalINR | Pix2Pix]:
