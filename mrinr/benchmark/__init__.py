@@ -32,36 +32,36 @@ def run(
     Parameters
     ----------
     name : 'irem', 'multi-contrast', 'multimodal', 'local-inr' or 'crl'
-    data : folder of real scans (see `mrinr.benchmark.cases`), for the last two also of label maps; None
+    data : folder of real scans in a layout that `mrinr.training.folders` knows, or of label maps; None
         simulates from the ICBM152 anatomy
     small : a part of a head, or of a few (IREM at a higher rate): minutes on two cores
     out : an existing folder
-    subjects, dedicated : of the multimodal benchmark; local-inr and crl take subjects, too
-    models : of crl, names or folders
+    subjects : of the people in `data`, all by default
+    dedicated : of the multimodal benchmark
+    models : of crl, and the learned prior of multi-contrast (one), names or folders
 
     Returns what results.json holds. Raises InputError for an unknown name and for data that cannot be used.
     """
-    from mrinr.benchmark import crl, irem, local_inr, multi_contrast, multimodal, sheets, table
+    from mrinr.benchmark import apart, crl, irem, local_inr, multi_contrast, multimodal, sheets
 
     benchmarks: dict[str, Callable[[Path | None, bool, Context], dict[str, Any]]] = {
-        "irem": irem.run,
-        "multi-contrast": multi_contrast.run,
-        "multimodal": partial(multimodal.run, subjects=subjects, dedicated=dedicated),
+        "irem": partial(irem.run, out=out, subjects=subjects),
+        "multi-contrast": partial(multi_contrast.run, out=out, subjects=subjects, models=models),
+        "multimodal": partial(multimodal.run, out=out, subjects=subjects, dedicated=dedicated),
         "local-inr": partial(local_inr.run, out=out, subjects=subjects),
-        "crl": partial(crl.run, subjects=subjects, models=models),
+        "crl": partial(crl.run, out=out, subjects=subjects, models=models),
     }
     if name not in benchmarks:
         raise InputError(f"The benchmark '{name}' is not known; use {' or '.join(benchmarks)}.")
-    start = time.process_time()
+    start = time.process_time() + apart.seconds()
     results = benchmarks[name](data, small, context or Context())
-    results["cpu_seconds"] = round(time.process_time() - start)
-    page = sheets if "tables" in results else table
-    text = page.as_text(results)
+    results["cpu_seconds"] = round(time.process_time() + apart.seconds() - start)
+    text = sheets.as_text(results)
     write_bytes(out / "results.json", json.dumps(results, indent=1).encode())
     write_bytes(out / "table.txt", text.encode())
     write_bytes(
         out / "page.md",
-        page.as_page(results, _command(name, data, small, subjects, dedicated, models)).encode(),
+        sheets.as_page(results, _command(name, data, small, subjects, dedicated, models)).encode(),
     )
     print(text)
     return results

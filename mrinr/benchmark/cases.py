@@ -1,86 +1,164 @@
-"""Heads to run a benchmark on: simulated, or the real ones in a folder."""
+"""Heads to run a super-resolution benchmark on: simulated from label maps or ICBM152, or real ones."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from mrinr.benchmark.people import those_named
 from mrinr.context import Context
 from mrinr.errors import InputError
+from mrinr.geometry import Grid
 from mrinr.intensity import foreground_mask
-from mrinr.volume import Volume, read
+from mrinr.itk import resample
+from mrinr.registration import align
+from mrinr.simulation import Anatomy, from_labels, icbm, simulate_subject
+from mrinr.simulation.labels import is_brain
+from mrinr.training.folders import Subject
+from mrinr.training.sources import find_sources, stem
+from mrinr.volume import Stack, Volume, check_image, read
 
 MARGIN = 4  # voxels around the brain
+THICKEST = 1.5  # mm: coarser scans are no truth for thinner slices
+UNEQUAL = 1.05  # spacings of a grid that differ by more are made 1 mm, as the multi-contrast paper has them
+
+Corner = tuple[int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One head: the truth of every contrast and the brain, all on one grid."""
+    """One head, all on one grid: the truth of every contrast, the brain, and lesions (None without any)."""
 
     name: str
     truths: dict[str, Volume]
     brain: Volume
+    lesions: Volume | None
 
 
-def cases(data: Path | None, contrasts: tuple[str, ...], size: int | None, context: Context) -> list[Case]:
-    """The heads; with a `size` only the middle of the first, that many voxels along each axis.
+@dataclass(frozen=True)
+class Head:
+    """Where a case comes from: a real subject, a label map, or (neither) the ICBM152 anatomy."""
 
-    `data` holds a folder for each head (or is one itself) with T1.nii.gz, T2.nii.gz, FLAIR.nii.gz and so on,
-    registered and of about 1 mm in every direction; heads that lack one of `contrasts` are left out.
+    subject: Subject | None = None
+    labels: Path | None = None
+
+    @property
+    def name(self) -> str:
+        return self.subject.name if self.subject else stem(self.labels) if self.labels else "ICBM152"
+
+    @property
+    def names(self) -> set[str]:
+        """Of the head and of whose it is."""
+        return {self.name} | ({self.subject.person} if self.subject else set())
+
+    def has(self, contrasts: Sequence[str]) -> bool:
+        return self.subject is None or set(contrasts) <= set(self.subject.images)
+
+
+def heads(data: Path | None, names: Sequence[str], most: int | None = None, seed: int = 0) -> list[Head]:
+    """Those in a folder (see `mrinr.training.folders`) that are named, or all; ICBM152 without a folder.
+
+    most : at most so many, drawn by `seed`, as the papers take some of a data set
+    Raises InputError for an empty folder and for unknown names.
     """
-    return [_simulated(contrasts, size, context)] if data is None else _real(data, contrasts, size)
+    if data is None:
+        if names:
+            raise InputError("Name --subjects together with the --data that they are in.")
+        return [Head()]
+    source = those_named(find_sources([data], []), names, "")
+    found = [Head(labels=path) for path in source.maps] + [Head(subject) for subject in source.subjects]
+    if most is not None and len(found) > most and not names:
+        chosen = sorted(np.random.default_rng(seed).permutation(len(found))[:most])
+        found = [found[n] for n in chosen]
+    return found
 
 
-def _simulated(contrasts: tuple[str, ...], size: int | None, context: Context) -> Case:
-    from mrinr.simulation import icbm, simulate_subject
+def case(
+    head: Head, contrasts: Sequence[str], size: int | None, disease: str = "none", seed: int = 1
+) -> Case:
+    """The head with these contrasts; with a `size` the middle only, that many voxels along each axis.
 
-    anatomy = icbm()
-    anatomy = anatomy.crop(*_box(anatomy.brain, size))
-    subject = simulate_subject(anatomy, list(contrasts), seed=1, lesions="ms", context=context.quiet())
-    return Case("simulated from ICBM152, seed 1", subject.volumes, replace(subject.brain, name="the brain"))
-
-
-def _real(data: Path, contrasts: tuple[str, ...], size: int | None) -> list[Case]:
-    if not data.is_dir():
-        raise InputError(f"{data} is no folder; name one that holds a folder of scans for each person.")
-    found = []
-    for folder in [data, *sorted(p for p in data.iterdir() if p.is_dir())]:
-        files = {c: next(iter(sorted(folder.glob(f"{c}.nii*"))), None) for c in contrasts}
-        paths = {c: path for c, path in files.items() if path is not None}
-        if len(paths) == len(contrasts):
-            found.append((folder.name, paths))
-    if not found:
-        wanted = " and ".join(f"{c}.nii.gz" for c in contrasts)
-        raise InputError(f"{data} holds no folder with {wanted}; name the files so.")
-    return [_read(name, paths, size) for name, paths in (found if size is None else found[:1])]
+    disease : of simulated people, see `simulate_subject`. Real ones have what they have; the middle is then
+        that of their lesions, where there are some and `disease` is not "none"
+    seed : of tissue and disease of simulated people
+    Raises InputError for scans that are no truth (thick slices) or cannot be used.
+    """
+    if head.subject is not None:
+        return _real(head.subject, contrasts, size, disease != "none")
+    anatomy = _anatomy(head.labels, size)
+    subject = simulate_subject(anatomy, list(contrasts), seed, disease)
+    brain = replace(subject.brain, name="the brain")
+    return Case(f"{head.name} simulated", subject.volumes, brain, _any(subject.lesions))
 
 
-def _read(name: str, paths: dict[str, Path], size: int | None) -> Case:
-    truths = {c: read(path) for c, path in paths.items()}
-    first = next(iter(truths.values()))
-    for c, volume in truths.items():
-        if not volume.grid.same_as(first.grid, 1e-2):
+def _anatomy(labels: Path | None, size: int | None) -> Anatomy:
+    if labels is None:
+        anatomy = icbm()
+        return anatomy.crop(*_box(anatomy.brain, size))
+    volume = read(labels)
+    low, high = _box(is_brain(np.rint(volume.voxels).astype(int)), size)
+    return from_labels(_cut(volume, low, high))
+
+
+def _real(subject: Subject, contrasts: Sequence[str], size: int | None, on_lesions: bool) -> Case:
+    scans = {c: read(subject.images[c]) for c in contrasts}
+    for c, volume in scans.items():
+        check_image(volume)
+        if volume.spacing.max() > THICKEST:
             raise InputError(
-                f"{paths[c]} is not on the grid of {first.name}; register and resample it first."
+                f"{subject.images[c]} has voxels of {volume.spacing.max():.1f} mm: no truth; leave "
+                f"{subject.name} out."
             )
-    brain = foreground_mask(first)
-    low, high = _box(brain, size)
-    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    affine = first.grid.crop(low, high).affine
-    cut = {c: Volume(np.maximum(v.voxels[box], 0), affine, c) for c, v in truths.items()}
-    return Case(name, cut, Volume(brain[box].astype(np.float32), affine, "foreground of the first contrast"))
+    first, *_ = scans.values()
+    moved = {c: np.eye(4) for c in scans}
+    if not all(v.grid.same_as(first.grid, 1e-2) for v in scans.values()):  # else somebody registered them
+        _, motions = align([Stack(replace(v, name=c), c) for c, v in scans.items()], Context())
+        moved = dict(zip(scans, motions, strict=True))
+    even = first.spacing.max() <= UNEQUAL * first.spacing.min()
+    grid = first.grid if even else first.grid.with_spacing((1.0, 1.0, 1.0))
 
+    def placed(volume: Volume, name: str, order: int = 3) -> Volume:
+        on = next((c for c, scan in scans.items() if scan.grid.same_as(volume.grid)), None)
+        there = volume if on is None else volume.moved(moved[on])
+        there = there if there.grid.same_as(grid, 1e-2) else resample(there, grid, order)
+        return Volume(np.maximum(there.voxels, 0), grid.affine, name)
 
-def _box(mask: np.ndarray, size: int | None) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-    """The middle of the mask, `size` voxels wide, or all of it with a margin."""
-    inside = np.argwhere(mask)
-    first, last = inside.min(0), inside.max(0) + 1
-    if size is not None:
-        first = (first + last - size) // 2
-        last = first + size
+    truths = {c: placed(scan, c) for c, scan in scans.items()}
+    if subject.brain:
+        brain = placed(read(subject.brain), "the brain mask", 0)
     else:
-        first, last = first - MARGIN, last + MARGIN
-    low, high = np.maximum(first, 0), np.minimum(last, mask.shape)
+        brain = Volume(
+            foreground_mask(truths[contrasts[0]]).astype(np.float32), grid.affine, "the foreground"
+        )
+    lesions = None if subject.lesions is None else _any(placed(read(subject.lesions), "lesions", 0))
+    middle = brain if lesions is None or not on_lesions else lesions
+    low, high = _box(middle.voxels > 0, size, brain.voxels > 0)
+    cut = {c: _cut(v, low, high) for c, v in truths.items()}
+    there = None if lesions is None else _any(_cut(lesions, low, high))
+    return Case(subject.name, cut, _cut(brain, low, high), there)
+
+
+def _any(mask: Volume) -> Volume | None:
+    return mask if mask.voxels.any() else None
+
+
+def _cut(volume: Volume, low: Corner, high: Corner) -> Volume:
+    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    part: Grid = volume.grid.crop(low, high)
+    return replace(volume, voxels=np.ascontiguousarray(volume.voxels[box]), affine=part.affine)
+
+
+def _box(mask: np.ndarray, size: int | None, whole: np.ndarray | None = None) -> tuple[Corner, Corner]:
+    """`size` voxels along each axis around the middle of the mask; without a size all of `whole`."""
+    shape = np.array(mask.shape)
+    inside = np.argwhere(mask if size is not None or whole is None else whole)
+    if size is None:
+        low, high = inside.min(0) - MARGIN, inside.max(0) + 1 + MARGIN
+    else:
+        low = np.clip((inside.min(0) + inside.max(0) + 1 - size) // 2, 0, np.maximum(shape - size, 0))
+        high = low + size
+    low, high = np.maximum(low, 0), np.minimum(high, shape)
     return (int(low[0]), int(low[1]), int(low[2])), (int(high[0]), int(high[1]), int(high[2]))

@@ -187,10 +187,14 @@ def those_named(source: Source, names: Sequence[str], trained_on: str) -> Source
         if unknown:
             raise InputError(f"There is no '{unknown[0]}' in the data; there are {', '.join(source.names)}.")
     else:
-        words = trained_on.replace(",", " ").replace("(", " ").replace(")", " ").split()
-        names = [name for name in source.names if name not in words]
+        names = [name for name in source.names if not named_in(name, trained_on)]
     maps = tuple(path for path in source.maps if stem(path) in names)
     subjects = tuple(s for s in source.subjects if {s.name, s.person} & set(names))
     if not maps and not subjects:
         raise InputError("The model was trained on everybody in the data; give others with --data.")
     return Source(maps, subjects, source.licence)
+
+
+def named_in(name: str, trained_on: str) -> bool:
+    """Whether a model's card names that person."""
+    return name in trained_on.replace(",", " ").replace("(", " ").replace(")", " ").split()

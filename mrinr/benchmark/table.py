@@ -1,176 +1,134 @@
-"""Measuring methods on degraded heads and printing what came out."""
+"""Measuring super-resolution methods on degraded heads: quality, time and memory."""
 
 from __future__ import annotations
 
-import os
-import platform
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations, pairwise
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import torch
 
+from mrinr.benchmark import priors, srr
+from mrinr.benchmark.apart import apart
 from mrinr.benchmark.cases import Case
 from mrinr.context import Context
+from mrinr.geometry import Grid
 from mrinr.metrics import evaluate, mutual_information
 from mrinr.superres.methods import solver
-from mrinr.superres.pipeline import build, subject_scales
+from mrinr.superres.pipeline import build, relative_gains, subject_scales
+from mrinr.superres.problem import Solution
 from mrinr.volume import Stack, Volume
 
 FLOORS = ("constant", "identity", "linear")
+OWN: dict[str, Callable[..., Solution]] = {"srr": srr.solve, "row": priors.solve}  # what only benchmarks have
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A row of the table: what it is called, the method and its settings."""
+    """A row of a table: what it is called, the method, its settings and the slice profile it assumes."""
 
     label: str
     method: str
     settings: dict[str, Any] = field(default_factory=dict)
+    profile: str = "point"
+
+
+@dataclass(frozen=True)
+class Job:
+    """Stacks to be reconstructed on a grid; gains: None where all are cut from one volume."""
+
+    stacks: list[Stack]
+    grid: Grid
+    gains: bool = False
 
 
 def compare(
-    heads: list[Case],
+    heads: Sequence[Case],
     stacks_of: Callable[[Case], list[Stack]],
-    entries: list[Entry],
+    entries: Sequence[Entry],
     protocol: str,
     reference: str,
     context: Context,
-) -> dict[str, Any]:
-    """Every entry on every head, point-sampled as the papers do; times are ratios to `reference`'s."""
-    rows = []
+    gains: bool = False,
+) -> tuple[list[dict[str, Any]], dict[str, dict[str, Volume]]]:
+    """Every entry on every head, each in a process of its own; and, by label, the volumes of the first head.
+
+    protocol : of the paper, beside the honest one
+    reference : the label that times and memory are ratios to
+    gains : whether stacks of one contrast may differ in gain
+
+    A row: case, label, method, settings, cpu_seconds, megabytes, both as ratios, contrasts (by contrast
+    {"honest", "paper"}, see `evaluate`), mutual_information_error (see `information`) and notes.
+    """
+    rows: list[dict[str, Any]] = []
+    shown: dict[str, dict[str, Volume]] = {}
     for n, head in enumerate(heads):
         stacks = stacks_of(head)
-        scales = subject_scales(stacks)
-        grid = next(iter(head.truths.values())).grid
+        job = Job(stacks, next(iter(head.truths.values())).grid, gains)
         for m, entry in enumerate(entries):
-            low, high = ((n + (m + k) / len(entries)) / len(heads) for k in (0, 1))
-            context.progress(low, f"{entry.label} on {head.name}")
-            gains: list[np.ndarray | None] = [None] * len(stacks)  # cut from one volume
-            problem = build(stacks, gains, scales, grid, "point", torch.device("cpu"), seed=0)
-            start = time.process_time()
-            solution = solver(entry.method)(problem, context.stage(low, high), **entry.settings)
-            seconds = time.process_time() - start
-            made = {
-                c: Volume(np.maximum(solution.volumes[c].numpy(), 0) * scales[c].unit, grid.affine, c)
-                for c in problem.contrasts
-            }
+            context.progress((n + m / len(entries)) / len(heads), f"{entry.label} on {head.name}")
+            done = apart(solved, job, entry, context=context)
+            volumes, notes = done.value
+            made = {c: Volume(x, job.grid.affine, c) for c, x in volumes.items()}
+            if n == 0:
+                shown[entry.label] = made
             rows.append({
                 "case": head.name, "label": entry.label, "method": entry.method, "settings": entry.settings,
-                "cpu_seconds": round(seconds, 2), "contrasts": _scores(head, made, stacks, protocol),
-                "mutual_information_error": _information_error(head, made),
-                "notes": solution.notes.get("networks", {}),
+                "profile": entry.profile, "cpu_seconds": done.seconds, "megabytes": done.megabytes,
+                "contrasts": _scores(head, made, stacks, protocol),
+                "mutual_information_error": information(head, made), "notes": notes,
             })  # fmt: skip
     for row in rows:
         base = next(r for r in rows if r["case"] == row["case"] and r["label"] == reference)
-        row["cpu_ratio"] = round(row["cpu_seconds"] / max(base["cpu_seconds"], 1e-9), 4)
-    return {
-        "protocol": protocol,
-        "cpu_ratio_to": reference,
-        "hardware": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
-        f"{torch.get_num_threads()} threads, CPU only",
-        "rows": rows,
-    }
+        row["cpu_ratio"] = row["cpu_seconds"] / max(base["cpu_seconds"], 1e-9)
+        row["memory_ratio"] = row["megabytes"] / max(base["megabytes"], 1e-9)
+    return rows, shown
 
 
-def _scores(head: Case, made: dict[str, Volume], stacks: list[Stack], protocol: str) -> dict[str, Any]:
+def solved(job: Job, entry: Entry, **more: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Volumes in the stacks' units, by contrast, and what the networks noted.
+
+    more : arguments of the method that no settings are
+    """
+    scales = subject_scales(job.stacks)
+    gains: list[np.ndarray | None] = [None] * len(job.stacks)
+    if job.gains:
+        gains = relative_gains(job.stacks)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    problem = build(job.stacks, gains, scales, job.grid, entry.profile, device, seed=0)
+    solve = OWN[entry.method] if entry.method in OWN else solver(entry.method)
+    found = solve(problem, Context(), **entry.settings, **more)
+    volumes = {c: np.maximum(x.cpu().numpy(), 0) * scales[c].unit for c, x in found.volumes.items()}
+    return volumes, found.notes.get("networks", {})
+
+
+def _scores(head: Case, made: Mapping[str, Volume], stacks: list[Stack], protocol: str) -> dict[str, Any]:
     inputs = [s.volume for s in stacks]
     return {
         c: {
-            "honest": evaluate(head.truths[c], volume, head.brain, inputs=inputs),
+            "honest": evaluate(head.truths[c], volume, head.brain, head.lesions, inputs=inputs),
             "paper": evaluate(head.truths[c], volume, head.brain, protocol=protocol),
         }
         for c, volume in made.items()
     }
 
 
-def _information_error(head: Case, made: dict[str, Volume]) -> float | None:
-    """|MI of the predictions - MI of the truths|, nats, in the brain; mean over pairs of contrasts."""
+def information(head: Case, made: Mapping[str, Volume]) -> dict[str, float]:
+    """Errors of mutual information in the brain, nats, against that of the truths; means over pairs.
+
+    By contrast: of its prediction with the others' truths; "both": of predictions with each other.
+    """
     brain = head.brain.voxels > 0
-    pairs = list(combinations(made, 2))
-    if not pairs:
-        return None
+    found: dict[str, list[float]] = {}
 
-    def between(volumes: dict[str, Volume]) -> np.ndarray:
-        found = [mutual_information(volumes[a].voxels, volumes[b].voxels, brain) for a, b in pairs]
-        return np.array(found)
+    def between(a: Volume, b: Volume) -> float:
+        return mutual_information(a.voxels, b.voxels, brain)
 
-    return float(np.abs(between(made) - between(head.truths)).mean())
-
-
-def as_text(results: dict[str, Any]) -> str:
-    """The table: means over the heads."""
-    rows = results["rows"]
-    labels = list(dict.fromkeys(r["label"] for r in rows))
-    contrasts = list(rows[0]["contrasts"])
-    first = rows[0]["contrasts"][contrasts[0]]
-    head = ["", *(f"{c} brain" for c in contrasts), *(f"{c} paper" for c in contrasts), "MI error", "CPU"]
-    lines = [head]
-    for label in labels:
-        mine = [r for r in rows if r["label"] == label]
-        scores = [
-            _cell([r["contrasts"][c][kind] for r in mine], where)
-            for kind, where in (("honest", "brain"), ("paper", "whole"))
-            for c in contrasts
-        ]
-        information = [r["mutual_information_error"] for r in mine]
-        mi = "" if None in information else f"{np.mean(information):.3f}"
-        lines.append([label, *scores, mi, f"{np.mean([r['cpu_ratio'] for r in mine]):.3f}"])
-    some = [r for r in rows if r["label"] == labels[0]]
-    for floor in FLOORS:
-        cells = [
-            _cell([r["contrasts"][c]["honest"]["floors"][floor] for r in some], "brain") for c in contrasts
-        ]
-        lines.append([f"floor: {floor}", *cells, *[""] * (len(contrasts) + 2)])
-    widths = [max(len(line[n]) for line in lines) for n in range(len(head))]
-    table = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return "\n".join([
-        f"{results['title']}: PSNR (dB) and SSIM",
-        f"Data: {', '.join(dict.fromkeys(r['case'] for r in rows))}; {results['degradation']}",
-        f"brain: mask {first['honest']['mask']}, range {first['honest']['range']}",
-        f"paper: whole volume, {first['paper']['range']}; LPIPS not computed",
-        f"CPU: process time relative to {results['cpu_ratio_to']}, {results['hardware']}",
-        *results["remarks"],
-        "",
-        *table,
-    ])  # fmt: skip
-
-
-def as_page(results: dict[str, Any], command: str) -> str:
-    """The table as a Markdown page: what the paper found, the means over contrasts, how the orders agree."""
-    labels = list(dict.fromkeys(r["label"] for r in results["rows"]))
-    contrasts = list(results["rows"][0]["contrasts"])
-    brain = {
-        c: {
-            label: np.mean([
-                r["contrasts"][c]["honest"]["brain"]["psnr"] for r in results["rows"] if r["label"] == label
-            ])
-            for label in labels
-        }
-        for c in contrasts
-    }  # fmt: skip
-    means = {label: np.mean([brain[c][label] for c in contrasts]) for label in labels}
-    found = [_verdict(results["order"], means, "the mean")]
-    found += [_verdict(results["order"], brain[c], c) for c in contrasts] if len(contrasts) > 1 else []
-    ranked = ", ".join(f"{label} {means[label]:.2f}" for label in sorted(labels, key=means.__getitem__))
-    return "\n".join([
-        f"# {results['title']}", "",
-        f"In the paper: {results['paper']}. Here, brain PSNR (dB), mean over contrasts: {ranked}.",
-        f"The order {' < '.join(results['order'])} is {'; '.join(found)}.", "",
-        "```", as_text(results), "```", "",
-        f"Made by `{command}` in {results['cpu_seconds']} CPU-seconds.", "",
-    ])  # fmt: skip
-
-
-def _verdict(order: list[str], psnr: Mapping[str, Any], where: str) -> str:
-    wrong = [f"{b} is not above {a}" for a, b in pairwise(order) if psnr[b] <= psnr[a]]
-    return f"not reproduced in {where} ({', '.join(wrong)})" if wrong else f"reproduced in {where}"
-
-
-def _cell(scores: list[dict[str, Any]], where: str) -> str:
-    return (
-        f"{np.mean([s[where]['psnr'] for s in scores]):.2f} {np.mean([s[where]['ssim'] for s in scores]):.3f}"
-    )
+    for a, b in combinations(made, 2):
+        wanted = between(head.truths[a], head.truths[b])
+        found.setdefault(a, []).append(abs(between(made[a], head.truths[b]) - wanted))
+        found.setdefault(b, []).append(abs(between(head.truths[a], made[b]) - wanted))
+        found.setdefault("both", []).append(abs(between(made[a], made[b]) - wanted))
+    return {name: float(np.mean(errors)) for name, errors in found.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,8 @@ class Recipe:
     average : rate of the running average of the weights over the second half, which is kept; 0 for none
     early_stop : stop when the mutual information between predicted contrasts has settled
     half : bfloat16 where the hardware has it
+    weights : of the loss of each contrast; none for 1
+    each_epoch : is shown the field after each epoch
     """
 
     epochs: int
@@ -45,10 +47,14 @@ class Recipe:
     average: float = 0.0
     early_stop: bool = False
     half: bool = False
+    weights: tuple[float, ...] = ()
+    each_epoch: Callable[[Field], None] | None = None
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 1 or self.learning_rate <= 0:
             raise InputError("epochs and batch must be at least 1 and the learning rate above 0.")
+        if self.weights and not any(self.weights):
+            raise InputError("One weight of the loss at least must be above 0.")
 
 
 def represent(
@@ -98,11 +104,12 @@ def fit(
 ) -> dict[str, Any]:
     """Fit the field's network in place by Adam; returns facts: epochs, losses, mutual information by epoch.
 
-    The loss is the sum over contrasts of the mean squared error of their voxels in the batch; a batch without
-    one contrast leaves that term out. `show` is called now and then.
+    The loss is the weighted sum over contrasts of the mean squared error of their voxels in the batch; a
+    batch without one contrast leaves that term out. `show` is called now and then.
     """
     generator = torch.Generator().manual_seed(problem.seed)
     points = recipe.points if bool(samples.quantiles.any()) else 1
+    weights = recipe.weights or (1.0,) * len(field.contrasts)
     optimiser = torch.optim.Adam(field.network.parameters(), lr=recipe.learning_rate)
     steps = math.ceil(len(samples) / recipe.batch)
     probe = torch.randint(problem.grid.size, (min(MI_POINTS, problem.grid.size),), generator=generator)
@@ -119,7 +126,7 @@ def fit(
             for group in optimiser.param_groups:
                 group["lr"] = recipe.learning_rate * recipe.schedule(done)
             with field.precision():
-                loss = _loss(field.network, samples, index, points, generator)
+                loss = _loss(field.network, samples, index, points, weights, generator)
             context.check()
             optimiser.zero_grad()
             loss.backward()
@@ -129,6 +136,8 @@ def fit(
                 _update(average, field, recipe.average)
             watch.look()
         losses.append(float(total) / steps)
+        if recipe.each_epoch is not None:
+            recipe.each_epoch(field)
         if len(field.contrasts) > 1:
             values = field.at(problem.grid, probe.to(problem.device), context)
             curve.append(_mutual_information(values.cpu().numpy()))
@@ -146,7 +155,12 @@ def fit(
 
 
 def _loss(
-    network: Representation, samples: Samples, index: Tensor, points: int, generator: torch.Generator
+    network: Representation,
+    samples: Samples,
+    index: Tensor,
+    points: int,
+    weights: Sequence[float],
+    generator: torch.Generator,
 ) -> Tensor:
     counts = torch.bincount(samples.contrast[index], minlength=len(samples.contrasts)).tolist()
     if points == 1:
@@ -155,7 +169,8 @@ def _loss(
         where = samples.around(index, points, generator).reshape(-1, 3)
         predicted = network.own(where, [n * points for n in counts]).float().reshape(-1, points).mean(dim=1)
     parts = zip(predicted.split(counts), samples.values[index].split(counts), strict=True)
-    return torch.stack([F.mse_loss(a, b) for a, b in parts if len(a)]).sum()
+    losses = [w * F.mse_loss(a, b) for w, (a, b) in zip(weights, parts, strict=True) if len(a)]
+    return torch.stack(losses).sum()
 
 
 def _update(average: list[Tensor], field: Field, rate: float) -> None:

@@ -30,11 +30,23 @@ BANDWIDTH = 1 / 98
 EPOCHS, LEARNING_RATE, BATCH, HALVED_EVERY = 100, 1e-4, 2500, 500
 
 
+class _Coordinates(nn.Module):
+    """What the paper's ablation leaves where there are no Fourier features."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, points: Tensor) -> Tensor:
+        return points * self.scale
+
+
 class _Trunk(nn.Module):
     def __init__(self, features: int, bandwidth: float, width: int) -> None:
         super().__init__()
-        self.encode = FourierFeatures(features, bandwidth)
-        sizes = [features] + [width + features * (n in JOINED_AFTER) for n in range(1, LAYERS)]
+        self.encode = FourierFeatures(features, bandwidth) if features else _Coordinates(bandwidth)
+        size = features or 3
+        sizes = [size] + [width + size * (n in JOINED_AFTER) for n in range(1, LAYERS)]
         self.layers = nn.ModuleList(
             nn.Sequential(nn.Linear(size, width), nn.BatchNorm1d(width), nn.ReLU()) for size in sizes
         )
@@ -75,7 +87,7 @@ def solve(
 
     Parameters
     ----------
-    features : Fourier features (half of them cosines)
+    features : Fourier features (half of them cosines), 2L in the paper; 0 gives the network the coordinates
     bandwidth : standard deviation of the features' frequencies in cycles/mm
     """
     recipe = Recipe(epochs, learning_rate, batch, lambda done: 0.5 ** (int(done) // HALVED_EVERY))

@@ -22,12 +22,13 @@ What differs from the paper or its released code, and why:
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 from torch import nn
 
 from mrinr.context import Context
-from mrinr.superres.inr import FourierFeatures, Representation, SplitHead, perceptron
+from mrinr.superres.inr import Field, FourierFeatures, Representation, SplitHead, perceptron
 from mrinr.superres.inr_fit import Recipe, represent
 from mrinr.superres.problem import Problem, Solution
 
@@ -65,24 +66,32 @@ def _solve(
     bandwidth: float = BANDWIDTH,
     width: int = WIDTH,
     early_stop: bool = True,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    each_epoch: Callable[[Field], None] | None = None,
 ) -> Solution:
     """Fit one `network` for all contrasts, or one for each.
 
     Parameters
     ----------
-    apart : one for each contrast, which therefore never stops early
+    apart : one for each contrast, which therefore never stops early and has no weights
     epochs : at most this many; the cosine schedule ends there
     features : Fourier features (half of them cosines); width : of the shared layers, heads have half of it
     bandwidth : standard deviation of the features' frequencies in cycles/mm
     early_stop : stop when the mutual information between the predicted contrasts has settled
+    alpha, beta : weights of the loss of the first contrast and of every other (eq. 1)
+    each_epoch : is shown the network, as a function of space, after each epoch
     """
 
     def cosine(done: float) -> float:
         return 0.5 * (1 + math.cos(math.pi * int(done) / epochs))
 
-    recipe = Recipe(epochs, learning_rate, batch, cosine, early_stop=early_stop)
-    factory = partial(network, features=features, bandwidth=bandwidth, width=width, layers=LAYERS)
     groups = [[c] for c in problem.contrasts] if apart else [problem.contrasts]
+    weights = () if apart else (alpha, *[beta] * (len(problem.contrasts) - 1))
+    recipe = Recipe(
+        epochs, learning_rate, batch, cosine, early_stop=early_stop, weights=weights, each_epoch=each_epoch
+    )
+    factory = partial(network, features=features, bandwidth=bandwidth, width=width, layers=LAYERS)
     return represent(problem, context, factory, recipe, groups)
 
 

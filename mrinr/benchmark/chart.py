@@ -1,0 +1,67 @@
+"""Line charts, drawn with Pillow like all other pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from mrinr.pictures import FAINT, INK
+
+COLOURS = ((90, 170, 250), (250, 170, 60), (110, 210, 120), (230, 110, 160), (180, 150, 250))
+LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 58  # pixels around the plot
+TICKS = 5
+
+Points = Sequence[tuple[float, float]]
+
+
+def chart(
+    lines: Mapping[str, Points],
+    across: str,
+    up: str,
+    levels: Mapping[str, float] | None = None,
+    size: tuple[int, int] = (460, 300),
+) -> Image.Image:
+    """Points of each line joined, on black; `levels`: dashed horizontal lines by name; the names below."""
+    levels = levels or {}
+    picture = Image.new("RGB", size)
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(13)
+    x = np.array([p[0] for points in lines.values() for p in points])
+    y = np.array([p[1] for points in lines.values() for p in points] + list(levels.values()))
+    low, high = _span(x), _span(y, 0.06)
+
+    def place(point: tuple[float, float]) -> tuple[float, float]:
+        return (
+            LEFT + (point[0] - low[0]) / (low[1] - low[0]) * (size[0] - LEFT - RIGHT),
+            size[1] - BOTTOM - (point[1] - high[0]) / (high[1] - high[0]) * (size[1] - TOP - BOTTOM),
+        )
+
+    draw.rectangle((LEFT, TOP, size[0] - RIGHT, size[1] - BOTTOM), outline=FAINT)
+    for tick in np.linspace(*high, TICKS):
+        draw.text((LEFT - 6, place((low[0], tick))[1]), f"{tick:.3g}", FAINT, font, anchor="rm")
+    for tick in np.linspace(*low, TICKS):
+        draw.text((place((tick, high[0]))[0], size[1] - BOTTOM + 4), f"{tick:.3g}", FAINT, font, anchor="ma")
+    draw.text((LEFT + 6, TOP + 4), up, INK, font)
+    draw.text((size[0] - RIGHT, size[1] - BOTTOM + 20), across, INK, font, anchor="ra")
+    left = 8.0
+    for n, name in enumerate([*lines, *levels]):
+        colour = COLOURS[n % len(COLOURS)]
+        if name in lines:
+            places = [place(point) for point in lines[name]]
+            draw.line(places, colour, 2)
+            for a, b in places:
+                draw.ellipse((a - 3, b - 3, a + 3, b + 3), colour)
+        else:
+            height = place((low[0], levels[name]))[1]
+            for start in range(LEFT, size[0] - RIGHT, 12):
+                draw.line((start, height, start + 6, height), colour, 1)
+        draw.text((left, size[1] - 18), name, colour, font)
+        left += font.getlength(name) + 16
+    return picture
+
+
+def _span(values: np.ndarray, margin: float = 0.0) -> tuple[float, float]:
+    low, high = float(values.min()), float(values.max())
+    room = margin * (high - low) or (0.0 if high > low else 1.0)
+    return low - room, high + room

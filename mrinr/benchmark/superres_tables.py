@@ -1,0 +1,117 @@
+"""Tables of super-resolution: honest scores, the paper's, lesions, mutual information, time and memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mrinr.benchmark.sheets import Claim, Sheet
+from mrinr.benchmark.table import FLOORS
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def sheet(
+    title: str, rows: Rows, reference: str, paper: Mapping[str, Sequence[str]], said: str = ""
+) -> Sheet:
+    """A table of means over the heads.
+
+    paper : by label, the paper's numbers in as many columns as each has, named by paper[""]
+    said : of the degradation, before the note
+    """
+    contrasts = list(rows[0]["contrasts"])
+    first = rows[0]["contrasts"][contrasts[0]]
+    sick = [c for c in contrasts if any(score["lesion"] for score in _of(rows, c, "honest"))]
+    pairs = list(rows[0]["mutual_information_error"])
+    head = ["", *(f"{c} brain" for c in contrasts), *(f"{c} lesions" for c in sick)]
+    head += [f"{c}, paper's" for c in contrasts] + [f"MI error, {name}" for name in pairs]
+    head += ["time", "memory", *paper.get("", ())]
+    base = [row for row in rows if row["label"] == reference]
+    parts = [
+        said,
+        f"brain: PSNR (dB) / SSIM, mask: {first['honest']['mask']}, range: {first['honest']['range']}",
+        "lesions: PSNR there, same range" if sick else "",
+        f"paper's: whole volume, {first['paper']['range']}; LPIPS not computed",
+        "MI error: nats, in the brain, of a contrast with the other's truth, and of both" if pairs else "",
+        f"time and memory: ratios to {reference}'s (median {_median(base, 'cpu_seconds'):.1f} s, "
+        f"{_median(base, 'megabytes'):.0f} MB beyond what the process held before)",
+        "the last columns are the paper's numbers on its data" if paper else "",
+    ]
+    made = Sheet(title, "; ".join(filter(None, parts)), head)
+    for label in labels(rows):
+        mine = [row for row in rows if row["label"] == label]
+        cells: list[str | float] = [_pair(_of(mine, c, "honest"), "brain") for c in contrasts]
+        cells += [_lesions(_of(mine, c, "honest")) for c in sick]
+        cells += [_pair(_of(mine, c, "paper"), "whole") for c in contrasts]
+        cells += [f"{np.mean([row['mutual_information_error'][name] for row in mine]):.3f}" for name in pairs]
+        cells += [_ratio(_median(mine, "cpu_ratio")), _ratio(_median(mine, "memory_ratio"))]
+        made.rows.append([label, *cells, *paper.get(label, ["" for _ in paper.get("", ())])])
+    some = [row for row in rows if row["label"] == labels(rows)[0]]
+    for floor in FLOORS:
+        found = {c: [score["floors"][floor] for score in _of(some, c, "honest")] for c in contrasts}
+        levels = [_pair(found[c], "brain") for c in contrasts] + [_lesions(found[c]) for c in sick]
+        made.rows.append([f"floor: {floor}", *levels, *[""] * (len(head) - len(levels) - 1)])
+    return made
+
+
+def labels(rows: Rows) -> list[str]:
+    return list(dict.fromkeys(row["label"] for row in rows))
+
+
+def brain(rows: Rows, contrast: str | None = None, where: str = "brain") -> dict[str, float]:
+    """Mean honest PSNR (dB) by label, of one contrast or of all."""
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        for name, scores in row["contrasts"].items():
+            if contrast in (None, name) and scores["honest"][where]:
+                found.setdefault(row["label"], []).append(scores["honest"][where]["psnr"])
+    return {label: float(np.mean(values)) for label, values in found.items()}
+
+
+def mean_error(rows: Rows, name: str = "both") -> dict[str, float]:
+    """Mean error of mutual information by label."""
+    return {
+        label: float(np.mean([r["mutual_information_error"][name] for r in rows if r["label"] == label]))
+        for label in labels(rows)
+    }
+
+
+def ranked(values: Mapping[str, float], digits: int = 2) -> str:
+    return ", ".join(
+        f"{label} {values[label]:.{digits}f}" for label in sorted(values, key=values.__getitem__)
+    )
+
+
+def claim(words: str, good: bool, why: str) -> Claim:
+    return Claim(words, "reproduced here" if good else "not reproduced", why)
+
+
+def cost(rows: Rows, mine: str, theirs: str) -> str:
+    """In words: how `mine` compares with `theirs` in quality and CPU time, ratio of medians."""
+    gain = brain(rows)[mine] - brain(rows)[theirs]
+    seconds = [_median([r for r in rows if r["label"] == label], "cpu_seconds") for label in (mine, theirs)]
+    return f"{mine}: {gain:+.2f} dB beside {theirs} at 1/{seconds[1] / max(seconds[0], 1e-9):.0f} of its time"
+
+
+def _of(rows: Rows, contrast: str, protocol: str) -> list[Any]:
+    return [row["contrasts"][contrast][protocol] for row in rows]
+
+
+def _pair(scores: Sequence[Any], where: str) -> str:
+    decibels, likeness = (np.mean([score[where][key] for score in scores]) for key in ("psnr", "ssim"))
+    return f"{decibels:.2f} / {likeness:.3f}"
+
+
+def _lesions(scores: Sequence[Any]) -> str:
+    found = [score["lesion"]["psnr"] for score in scores if score["lesion"]]
+    return f"{np.mean(found):.2f}" if found else ""
+
+
+def _median(rows: Rows, key: str) -> float:
+    return float(np.median([row[key] for row in rows]))
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.3f}" if value < 1 else f"{value:.2f}"
