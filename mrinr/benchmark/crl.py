@@ -2,192 +2,203 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache, lru_cache
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from mrinr import bundles
-from mrinr.benchmark import crl_physics as physics
+from mrinr.benchmark import crl_rivals as rivals
+from mrinr.benchmark import crl_scans as scans
 from mrinr.benchmark import crl_tables as tables
+from mrinr.benchmark.crl_figure import figure
+from mrinr.benchmark.crl_measure import NINE, PICTURED, Findings, costs, one_person, pictured, seen_by
 from mrinr.benchmark.crl_people import Slab, slabs
+from mrinr.benchmark.crl_score import reference
 from mrinr.benchmark.people import those_named
 from mrinr.benchmark.sheets import results
 from mrinr.bundles import Bundle
 from mrinr.context import Context
 from mrinr.contrast import MODEL
-from mrinr.contrast.encoded import Encoded, encode_head
-from mrinr.contrast.network import ContrastRepresentation
-from mrinr.contrast.reference import TOP, Lookup
-from mrinr.contrast.scale import scale
-from mrinr.metrics import PROTOCOLS, _floors, psnr, ssim
-from mrinr.simulation.sequences import GROUPS, SEQUENCES
+from mrinr.errors import InputError
 from mrinr.simulation.signal import Sequence as MRSequence
-from mrinr.synthesis.calibration import calibrated
-from mrinr.synthesis.head import Head
-from mrinr.synthesis.prediction import BRIGHTEST
 from mrinr.training.contrast_sequences import UNSEEN, nearest
-from mrinr.training.sources import find_sources
+from mrinr.training.sources import Source, find_sources, stem
 
-NINE = {name: SEQUENCES[name] for name in GROUPS["crl"]}
-PAIRS = (("CRL1", "CRL7"), ("CRL5", "CRL7"), ("CRL7", "CRL9"))
-SLICES, SMALL_SLICES = 40, 8
-APART = 8  # voxels between two that are looked up in several sources
-PEOPLE, SMALL_PEOPLE = 8, 4
+__all__ = ["reference", "run", "seen_by"]
+
+NEAR = {f"near {name}": name for name in UNSEEN}
 
 
-@dataclass
-class Findings:
-    """Scores: `rows` for each person, model, sources and target; `physics` for each person and model."""
+@dataclass(frozen=True)
+class Size:
+    """slices : of each person; people : of those simulated from ICBM152; rivals : see `crl_rivals`"""
 
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    physics: list[dict[str, Any]] = field(default_factory=list)
+    slices: int
+    people: int
+    rivals: rivals.Size
+
+
+SIZES = {
+    "small": Size(6, 4, rivals.Size(200, 50, 4, (96, 96), 16, 16, 4, 8)),
+    "full": Size(40, 8, rivals.Size(20_000, None, 4, (192, 192), 64, 64, 9, 64)),
+}
+PART = 5  # of the real people this part is tested, the others train the rivals: the paper's 8 and 2
+
+
+@dataclass(frozen=True)
+class People:
+    """tested : one after the other; count : how many; described : in words
+
+    maps, pupils : label maps or real people whom the rivals are trained on, if any
+    """
+
+    tested: Iterator[Slab]
+    count: int
+    described: str
+    maps: Sequence[Path] = ()
+    pupils: Sequence[Slab] = ()
+    real: bool = False
 
 
 def run(
     data: Path | None,
     small: bool,
     context: Context,
+    out: Path,
     subjects: Sequence[str] = (),
     models: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The paper's Tables 2 and 3 on people that no model has seen, beside floors and the reference.
+    """The paper's Tables 2 and 3 on people that no model has seen, beside floors, the reference and rivals.
 
     Parameters
     ----------
-    data : folder of label maps; None varies the ICBM152 anatomy
-    small : `SMALL_SLICES` axial slices of each person
-    subjects : names of label maps; none for all that the first model's card does not name
+    data : folder of label maps, or of real people with the nine sequences each (see `crl_scans`); None varies
+        the ICBM152 anatomy
+    small : few axial slices of each person, rivals of few steps
+    out : gets crl.png
+    subjects : names of those tested; none for all label maps that the first model's card does not name, or a
+        fifth of the real people
     models : names or folders; none for the one that ships
     """
     chosen = [bundles.find(name) for name in models or [MODEL]]
+    size = SIZES["small" if small else "full"]
+    near = {key: nearest(name) for key, name in NEAR.items()}
+    people = _people(data, subjects, chosen[0], size, near, context.stage(0, 0.1))
+    found = Findings()
+    with tempfile.TemporaryDirectory() as folder:
+        part = context.stage(0.1, 0.5)
+        trained: rivals.Rivals = {}
+        if people.maps or people.pupils:
+            times = people.pupils[0].times if people.pupils else NINE
+            trained = rivals.trained(people.maps, people.pupils, times, size.rivals, Path(folder), part)
+    for n, person in enumerate(people.tested):
+        context.progress(0.5 + 0.5 * n / people.count, f"Person {n + 1} of {people.count}")
+        one_person(person, chosen, trained, found, context.quiet())
+        if not n:
+            made = pictured(person, chosen[0], context.quiet())
+            figure(person, PICTURED, made).save(out / "crl.png", optimize=True)
+    found.costs = costs(chosen)
+    return results(
+        "crl",
+        "Contrast representation learning",
+        "one encoder of any sequence's image and times gives every other sequence, two of nine never shown, "
+        "better than networks trained for one direction each (CRL, MICCAI 2024, Tables 2 and 3; ten healthy "
+        "people at 3 T, images min-max scaled).",
+        people.described,
+        tables.sheets(found, near),
+        tables.claims(found),
+        _remarks(people, size, small, chosen),
+        scores=found.rows,
+        rivals=found.rivals,
+        thick=found.thick,
+        physics=found.physics,
+        pictures={
+            "crl.png": f"{PICTURED} of the first person to all nine sequences by {chosen[0].name} (above), "
+            "and the truth (below), middle slice; brain PSNR; * never shown in training."
+        },
+    )
+
+
+def _people(
+    data: Path | None,
+    subjects: Sequence[str],
+    model: Bundle,
+    size: Size,
+    near: Mapping[str, MRSequence],
+    context: Context,
+) -> People:
+    """Who is tested, and who is left for the rivals."""
+    there = [] if data is None else scans.find(data)
+    if there:
+        names = list(subjects) or _a_part([each.name for each in there])
+        unknown = set(names) - {each.name for each in there}
+        if unknown:
+            raise InputError(f"There is no '{min(unknown)}' among those who have all nine sequences.")
+        tested = [each for each in there if each.name in names]
+        pupils = [scans.load(each, None, context) for each in there if each.name not in names]
+        slabs_of = (scans.load(each, size.slices, context) for each in tested)
+        described = f"{len(there)} real people with nine sequences; {len(tested)} tested ({', '.join(names)})"
+        return People(slabs_of, len(tested), described, pupils=pupils, real=True)
     source = None
     if data is not None:
-        trained_on = chosen[0].facts["training"]["data"]
-        source = those_named(find_sources([data], []), subjects, trained_on)
-    near = {f"near {name}": nearest(name) for name in UNSEEN}
-    played = {**NINE, **near}
-    slices, count = (SMALL_SLICES, SMALL_PEOPLE) if small else (SLICES, PEOPLE)
+        source = those_named(find_sources([data], []), subjects, model.facts["training"]["data"])
+        if not source.maps:
+            raise InputError(
+                f"{data} holds neither label maps nor people with the paper's nine sequences (CRL1.nii.gz to "
+                "CRL9.nii.gz in a folder for each); the times of other scans are not known."
+            )
+        source = Source(source.maps)
     maps = source.maps if source else ()
-    count = len(maps) or count
-    found = Findings()
-    for n, person in enumerate(slabs(maps, played, list(NINE), slices, count)):
-        context.progress(n / count, f"Person {n + 1} of {count}")
-        one_person(person, chosen, played, found, context.quiet())
-    described = source.described if source else f"{count} variations of ICBM152"
+    made = slabs(maps, {**NINE, **near}, list(NINE), size.slices, len(maps) or size.people, rivals.USED)
+    if source is None:
+        return People(made, size.people, f"{size.people} variations of ICBM152")
+    try:
+        left = find_sources([Path(str(data))], [stem(path) for path in maps]).maps
+    except InputError:
+        left = ()
+    return People(made, len(maps), source.described, maps=left)
+
+
+def _a_part(names: Sequence[str]) -> list[str]:
+    order = np.random.default_rng(0).permutation(len(names))
+    return sorted(names[n] for n in order[: max(len(names) // PART, 1)])
+
+
+def _remarks(people: People, size: Size, small: bool, chosen: Sequence[Bundle]) -> list[str]:
     first = chosen[0]
-    remarks = [
+    said = [
         f"Models: {', '.join(b.name for b in chosen)}; {first.name} was trained on "
         f"{first.facts['training']['data']}, {first.facts['training']['steps']} steps.",
-        f"{slices} axial slices of each of {count} people, healthy; sources with noise (1/40 of the "
-        "brain's median) and shading, targets without; gains from the source's percentiles in the brain.",
-        "PSNR and SSIM in the brain (the simulator's mask), range: the truth's 99.9th percentile there; "
-        "means over people.",
+        "PSNR and SSIM in the brain, range: the truth's 99.9th percentile there; means over people.",
         "Floors are fitted to the truth itself: the source scaled (identity), the linear fit. The voxel-wise "
         "reference is the mean target of the most similar simulated voxels of other people (k chosen on yet "
         "others); it is no bound.",
     ]
-    return results(
-        "crl",
-        "Contrast representation learning",
-        "one encoder of any sequence's image and times gives every other sequence, two of nine never shown "
-        "(CRL, MICCAI 2024, Tables 2 and 3; ten healthy people at 3 T, images min-max scaled).",
-        described,
-        tables.sheets(found.rows, found.physics, near),
-        tables.claims(found.rows, found.physics),
-        remarks,
-        scores=found.rows,
-        physics=found.physics,
-    )
-
-
-def one_person(
-    person: Slab,
-    chosen: Sequence[Bundle],
-    played: Mapping[str, MRSequence],
-    found: Findings,
-    context: Context,
-) -> None:
-    """Every target from every source; of the first model also from pairs, and its physics."""
-    both_ways = [order for a, b in PAIRS for order in ((a, b), (b, a))]
-    combinations: list[tuple[str, ...]] = [*((name,) for name in NINE), *both_ways]
-    for bundle in chosen:
-        network = cast(ContrastRepresentation, bundle.network())
-        for names in combinations:
-            if len(names) > 1 and bundle is not chosen[0]:
-                continue
-            encoded = seen_by(network, person, names, context)
-            for target in played:
-                if len(names) == 1 or (target in NINE and target not in names):
-                    row = score(person, network, bundle, encoded, names, target, played[target])
-                    found.rows.append(row)
-            if bundle is chosen[0] and names == (physics.SOURCE,):
-                found.physics.append(physics.measure(person, network, encoded))
-
-
-def seen_by(
-    network: ContrastRepresentation,
-    person: Slab,
-    names: Sequence[str],
-    context: Context,
-) -> Encoded:
-    """The slab encoded, with the scales of the whole head."""
-    images, medians, levels = {}, {}, {}
-    for n, name in enumerate(names):
-        unit = medians[str(n)] = person.medians[name]
-        images[str(n)] = np.minimum(person.seen(name).voxels / unit, BRIGHTEST).astype(np.float32)
-        levels[str(n)] = person.levels[name] / unit
-    slab = Head(person.brain.grid, images, medians, person.inside, person.inside)
-    return encode_head(network, slab, [NINE[name] for name in names], context, levels)
-
-
-def score(
-    person: Slab,
-    network: ContrastRepresentation,
-    bundle: Bundle,
-    encoded: Encoded,
-    names: Sequence[str],
-    target: str,
-    played: MRSequence,
-) -> dict[str, Any]:
-    """One target: the model, and in the same brain floors and the voxel-wise reference."""
-    mean, raw = encoded.decode(network, played)
-    image = encoded.gain * encoded.filled(mean)
-    half = encoded.gain * encoded.filled(calibrated(raw, bundle.facts["calibration"].get("any")))
-    truth, brain = person.truth[target].voxels, person.inside
-    top = PROTOCOLS["honest"](truth, image, brain)[2]
-    shown = [person.seen(name) for name in names]
-    fitted = _floors(person.truth[target], brain, shown)
-    papers = PROTOCOLS["crl"](truth * brain, image * brain, brain)
-    return {
-        "person": person.name,
-        "model": bundle.name,
-        "sources": list(names),
-        "target": target,
-        "psnr": psnr(truth, image, brain, top),
-        "ssim": ssim(truth * brain, image * brain, brain, top),
-        "papers": psnr(papers[0], papers[1], None, papers[2]),
-        "reference": reference(person, tuple(sorted(names)), target, played),
-        "identity": psnr(truth, fitted["identity"], brain, top),
-        "linear": psnr(truth, fitted["linear"], brain, top),
-        "coverage": 100 * float((np.abs(image - truth) <= half)[brain].mean()),
-    }
-
-
-@lru_cache(300)
-def reference(person: Slab, names: tuple[str, ...], target: str, played: MRSequence) -> float:
-    """PSNR of the voxel-wise reference; of some voxels where several sources are searched through."""
-    truth = person.truth[target].voxels[person.inside]
-    gains = [scale(person.levels[name], NINE[name]).gain for name in names]
-    known = [person.seen(name).voxels[person.inside] / one for name, one in zip(names, gains, strict=True)]
-    some = slice(None, None, 1 if len(names) == 1 else APART)
-    found = lookup(names, played)(np.stack(known, 1)[some]) * gains[0]
-    return psnr(truth[some], found, None, max(float(np.percentile(truth, TOP)), 1e-6))
-
-
-@cache
-def lookup(names: tuple[str, ...], target: MRSequence) -> Lookup:
-    return Lookup([NINE[name] for name in names], target)
+    if people.real:
+        said.append(
+            f"{size.slices} axial slices at most of each person, aligned, shading removed (N4). Nobody knows "
+            "the gains: every image is multiplied by the factor that fits the truth best; the paper's "
+            "min-max scaling stands beside."
+        )
+    else:
+        said.append(
+            f"{size.slices} axial slices of each person, healthy; the brain is the simulator's; sources with "
+            "noise (1/40 of the brain's median) and shading, targets without; gains from the source's "
+            "percentiles in the brain."
+        )
+    if people.maps or people.pupils:
+        who = f"{len(people.maps)} label maps" if people.maps else f"{len(people.pupils)} real people"
+        r = size.rivals
+        said.append(
+            f"Rivals: trained here on {who} that are not tested, one network for each direction, {r.steps} "
+            f"steps of {r.batch} crops of {r.crop[0]}x{r.crop[1]}, L1 and the same discriminator; pix2pix "
+            f"{r.unet} wide, ResNet {r.resnet} wide with {r.blocks} blocks"
+            + (" (the papers': 64 wide, 9 blocks, 100 epochs)." if small else ".")
+        )
+    else:
+        said.append("No rivals: nobody is left to train them on; give more people with --data.")
+    return said

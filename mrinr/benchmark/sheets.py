@@ -79,8 +79,9 @@ def as_page(found: dict[str, Any], command: str) -> str:
     for table in found["tables"]:
         lines += ["", f"## {table['title']}", "", table["note"], "", _row(table["head"])]
         lines += [_row(["---"] * len(table["head"])), *map(_row, _cells(table))]
-    if found.get("picture"):
-        lines += ["", f"![{found['picture_text']}]({found['picture']})", "", found["picture_text"]]
+    pictures = {found["picture"]: found["picture_text"]} if found.get("picture") else {}
+    for file, words in {**pictures, **found.get("pictures", {})}.items():
+        lines += ["", f"![{words}]({file})", "", words]
     return "\n".join([*lines, ""])
 
 

@@ -1,0 +1,142 @@
+"""Table 2 of the paper: six directions, the model beside networks that know one direction; thick slices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from mrinr.benchmark.costs import Cost
+from mrinr.benchmark.crl_people import BOTH_THICK, THICK
+from mrinr.benchmark.crl_rivals import DIRECTIONS
+from mrinr.benchmark.crl_rows import ALONE, Rows, cell, mean, models, of
+from mrinr.benchmark.sheets import Claim, Sheet
+
+METHODS = ("CRL", "pGAN", "PTNet", "ResViT")
+PAPER = {  # the paper's Table 2, PSNR and SSIM in %, in the order of METHODS
+    "PD to T2-FLAIR": ((29.40, 92.18), (26.05, 90.47), (21.24, 81.24), (26.12, 91.72)),
+    "PD to T1-FLAIR": ((26.21, 88.05), (24.50, 83.01), (21.16, 77.14), (25.04, 87.72)),
+    "PD to T2": ((31.68, 96.91), (29.47, 92.58), (26.07, 93.00), (28.38, 96.63)),
+    "T2 to PD": ((30.87, 96.89), (30.08, 92.81), (27.24, 93.07), (29.48, 96.51)),
+    "T2 to T1-FLAIR": ((28.97, 92.62), (27.18, 89.68), (21.90, 82.59), (27.23, 92.54)),
+    "T2 to T2-FLAIR": ((25.42, 88.07), (24.90, 84.64), (22.00, 79.87), (24.41, 87.96)),
+}
+FLOORS = ("reference", "linear", "identity")
+NOT_RUN = (
+    "ResViT and PTNet, the paper's transformers, were not run: ResViT starts from weights of ImageNet that "
+    "no package carries, and without them neither learns enough in the steps that fit here."
+)
+
+
+def sheets(rows: Rows, rivals: Rows) -> list[Sheet]:
+    """In the brain beside floors, and as the paper measures beside its numbers."""
+    made = {name: of(rows, name) for name in models(rows)} | {
+        name: of(rivals, name) for name in models(rivals)
+    }
+    first = next(iter(made.values()))
+    honest = Sheet(
+        "Table 2, in the brain",
+        f"{ALONE} / SSIM; all but the first {len(models(rows))} were trained for one direction; {NOT_RUN}",
+        ("direction", *made, *FLOORS),
+    )
+    papers = Sheet(
+        "Table 2, as the paper measures",
+        f"{ALONE} / SSIM of the slab, what is not brain dark, each image min-max scaled (the paper: 10 real "
+        "people, 5-fold)",
+        ("direction", *made, *(f"paper: {name}" for name in METHODS)),
+    )
+    for name, (source, target) in DIRECTIONS.items():
+        some = {label: cell(each, source, target) for label, each in made.items()}
+        floors = [mean(cell(first, source, target), floor) for floor in FLOORS]
+        honest.rows.append([name, *(_both(each, "psnr", "ssim") for each in some.values()), *floors])
+        printed = [f"{a:.2f} / {b / 100:.3f}" for a, b in PAPER[name]]
+        papers.rows.append(
+            [name, *(_both(each, "papers", "papers_ssim") for each in some.values()), *printed]
+        )
+    return [honest, papers]
+
+
+def _both(rows: Rows, a: str, b: str) -> str:
+    return f"{mean(rows, a):.2f} / {mean(rows, b):.3f}"
+
+
+def thick(rows: Rows, thick: Rows) -> Sheet:
+    """What slices as thick as the paper's cost."""
+    sheet = Sheet(
+        f"Slices of {THICK:g} mm",
+        f"{ALONE}; source and target in slices of 1 mm; both in slices of {THICK:g} mm, as the paper's data; "
+        f"the source in slices of {THICK:g} mm, interpolated, the target in slices of 1 mm; min-max as above",
+        ("direction", "slices", "PSNR", "SSIM", *FLOORS, "min-max"),
+    )
+    keys = ("psnr", "ssim", *FLOORS, "papers")
+    kinds = {"1 mm": rows, **{name: [r for r in thick if r["slices"] == name] for name in _kinds(thick)}}
+    for direction, (source, target) in DIRECTIONS.items():
+        for label, each in kinds.items():
+            sheet.rows.append([direction, label, *(mean(cell(each, source, target), key) for key in keys)])
+    for label, each in kinds.items():
+        sheet.rows.append(["mean", label, *(_mean(each, key) for key in keys)])
+    return sheet
+
+
+def _kinds(thick: Rows) -> list[str]:
+    return list(dict.fromkeys(row["slices"] for row in thick))
+
+
+def _mean(rows: Rows, key: str) -> float:
+    """Over the directions."""
+    return float(np.mean([mean(cell(rows, *pair), key) for pair in DIRECTIONS.values()]))
+
+
+def claims(rows: Rows, rivals: Rows, thick: Rows) -> list[Claim]:
+    ours = of(rows, models(rows)[0])
+    made = [_against_rivals(ours, rivals)]
+    if thick:
+        lost = {
+            name: _mean(ours, "psnr") - _mean([r for r in thick if r["slices"] == name], "psnr")
+            for name in _kinds(thick)
+        }
+        said = ", ".join(f"{name}: {-value:+.1f} dB" for name, value in lost.items())
+        made.append(
+            Claim(
+                f"It works on slices of {THICK:g} mm",
+                "reproduced here" if lost[BOTH_THICK] < 1 else "not reproduced",
+                f"Mean of the six directions against slices of 1 mm: {said} (asked: less than 1 dB lost "
+                "where both are thick, as in the paper; trained on slices of 1 to 5 mm, the paper on 6.5). "
+                "Thin slices cannot be had from thick ones by interpolation.",
+            )
+        )
+    return made
+
+
+def _against_rivals(ours: Rows, rivals: Rows) -> Claim:
+    claim = "One model for all is better than networks trained for one direction each, in all six"
+    if not rivals:
+        return Claim(claim, "not testable here", f"Nobody was left to train them on. {NOT_RUN}")
+    lead = {
+        f"{name} beside {kind}": mean(cell(ours, *pair), "psnr") - mean(cell(of(rivals, kind), *pair), "psnr")
+        for name, pair in DIRECTIONS.items()
+        for kind in models(rivals)
+    }
+    least = min(lead, key=lead.__getitem__)
+    won = sum(value > 0 for value in lead.values())
+    return Claim(
+        claim,
+        "reproduced here" if won == len(lead) else "not reproduced",
+        f"Better in {won} of {len(lead)} comparisons, by {np.mean(list(lead.values())):.1f} dB on average; "
+        f"least: {lead[least]:+.1f} dB ({least}). The model was trained much longer than these rivals: it "
+        f"shows that one model can serve all, not that its design is better. {NOT_RUN}",
+    )
+
+
+def costs(found: Mapping[str, Cost], first: str) -> Sheet:
+    """Time and memory as ratios to those of `first`."""
+    sheet = Sheet(
+        "What it costs",
+        f"encoding and decoding a patch without training, on the CPU, measured in this run; time and memory "
+        f"(weights and the largest tensors at once) as ratios to {first}",
+        ("network", "parameters", "time", "memory"),
+    )
+    for name, each in found.items():
+        ratios = each.seconds / found[first].seconds, each.peak / found[first].peak
+        sheet.rows.append([name, f"{each.parameters:,}", *ratios])
+    return sheet

@@ -1,0 +1,75 @@
+"""One synthesised contrast of one person scored: honestly, beside floors and reference; as the paper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache, lru_cache
+from typing import Any
+
+import numpy as np
+
+from mrinr.benchmark.crl_people import Slab
+from mrinr.contrast.reference import TOP, Lookup
+from mrinr.contrast.scale import scale
+from mrinr.metrics import PROTOCOLS, _floors, psnr, ssim
+from mrinr.simulation.signal import Sequence as MRSequence
+
+APART = 8  # voxels between two that are looked up in several sources
+
+
+def measured(
+    person: Slab, image: np.ndarray, names: Sequence[str], target: str, played: MRSequence
+) -> dict[str, Any]:
+    """The numbers of `image` (i, j, k), in the units of the person's scans, made from the scans `names`.
+
+    psnr, ssim : in the brain, range: the truth's 99.9th percentile there
+    papers, papers_ssim : of the slab (the mean over its slices), what is not brain dark, each image min-max
+        scaled
+    reference, identity, linear : PSNR of the voxel-wise reference and of the floors
+    """
+    truth, brain = person.truth[target].voxels, person.inside
+    top = PROTOCOLS["honest"](truth, image, brain)[2]
+    fitted = _floors(person.truth[target], brain, [person.seen(name) for name in names])
+    papers = PROTOCOLS["crl"](truth * brain, image * brain, brain)
+    slices = zip(*(np.moveaxis(x, 2, 0) for x in papers[:2]), strict=True)
+    return {
+        "person": person.name,
+        "sources": list(names),
+        "target": target,
+        "psnr": psnr(truth, image, brain, top),
+        "ssim": ssim(truth * brain, image * brain, brain, top),
+        "papers": psnr(papers[0], papers[1], None, papers[2]),
+        "papers_ssim": float(np.mean([ssim(a, b, None, papers[2]) for a, b in slices])),
+        "reference": reference(person, tuple(sorted(names)), target, played),
+        "identity": psnr(truth, fitted["identity"], brain, top),
+        "linear": psnr(truth, fitted["linear"], brain, top),
+    }
+
+
+def gain(person: Slab, target: str, image: np.ndarray) -> float:
+    """What `image` (i, j, k) has to be multiplied by: 1, or the best where nobody knows (real people)."""
+    if not person.real:
+        return 1.0
+    truth, found = (x[person.inside].astype(np.float64) for x in (person.truth[target].voxels, image))
+    return float((truth * found).sum() / max(float((found * found).sum()), 1e-12))
+
+
+@lru_cache(300)
+def reference(person: Slab, names: tuple[str, ...], target: str, played: MRSequence) -> float:
+    """PSNR of the voxel-wise reference; of some voxels where several sources are searched through."""
+    sources = tuple(person.times[name] for name in names)
+    gains = [scale(person.levels[name], one).gain for name, one in zip(names, sources, strict=True)]
+    known = [person.seen(name).voxels[person.inside] / one for name, one in zip(names, gains, strict=True)]
+    some = slice(None, None, 1 if len(names) == 1 else APART)
+    looked_up = np.zeros(person.inside.shape, np.float32)
+    some_of = np.flatnonzero(person.inside)[some]
+    looked_up.flat[some_of] = lookup(sources, played)(np.stack(known, 1)[some]) * gains[0]
+    truth = person.truth[target].voxels
+    top = max(float(np.percentile(truth[person.inside], TOP)), 1e-6)
+    found = looked_up.flat[some_of] * gain(person, target, looked_up)
+    return psnr(truth.ravel()[some_of], found, None, top)
+
+
+@cache
+def lookup(sources: tuple[MRSequence, ...], target: MRSequence) -> Lookup:
+    return Lookup(sources, target)
