@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
 import small_models
+from PIL import Image
 from scipy import stats
 from simulated_head import label_map
+from skimage.measure import block_reduce
+from skimage.metrics import mean_squared_error
 
 from mrinr import benchmark, bundles
-from mrinr.benchmark import local_inr, measure, multimodal, people
-from mrinr.benchmark.local_inr import Size
+from mrinr.benchmark import forest, local_inr, measure, multimodal, people
+from mrinr.benchmark.dedicated import Misaligned, Size
 from mrinr.benchmark.measure import Intervals, papers_mse
 from mrinr.benchmark.people import simulated, those_named
-from mrinr.benchmark.split import folds
+from mrinr.benchmark.split import folds, groups
 from mrinr.benchmark.wilcoxon import verdict, wilcoxon
 from mrinr.context import Context
 from mrinr.errors import InputError
-from mrinr.training.sources import find_sources
-from mrinr.volume import write
+from mrinr.synthesis.multimodal import moved_by
+from mrinr.training.folders import Subject
+from mrinr.training.simulated import SimulatedSlices, Wanted
+from mrinr.training.sources import Source, find_sources
+from mrinr.volume import Volume, write
 
 NAMES = ("a", "b", "c", "d")
 
@@ -101,16 +109,26 @@ def test_people_that_the_model_was_trained_on_are_left_out_unless_they_are_named
 # measures ------------------------------------------------------------------------------------------------
 
 
-def test_the_papers_error_does_not_know_the_gain_nor_what_is_not_brain():
+def test_the_papers_error_is_that_of_its_prepared_images_and_knows_no_gain():
+    """Slices along the first axis of the grid, R along the last; the frame is narrower and longer."""
     rng = np.random.default_rng(0)
-    brain = np.zeros((12, 12, 12), bool)
-    brain[2:10, 3:9, 2:10] = True
-    truth = rng.uniform(1, 2, brain.shape)
-    image = truth + rng.normal(0, 0.1, brain.shape)
-    trimmed = [np.where(brain, x, 0)[2:10, 3:9, 2:10] for x in (truth, image)]
-    expected = np.mean((trimmed[0] / trimmed[0].mean() - trimmed[1] / trimmed[1].mean()) ** 2)
-    assert papers_mse(truth, 7 * image, brain) == pytest.approx(expected)
-    assert papers_mse(truth, np.where(brain, image, 99), brain) == pytest.approx(expected)
+    brain = np.zeros((10, 24, 20), bool)
+    brain[2:8, 4:20, 4:16] = True
+    truth = rng.uniform(1, 2, brain.shape).astype(np.float32)
+    image = truth + rng.normal(0, 0.1, brain.shape).astype(np.float32)
+    grid = np.array([[0, 0, 1, 0], [0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 0, 1.0]])
+    frame = (5, 14)
+    trimmed = [np.pad(np.where(brain, x, 0)[2:8, :, 5:15], ((0, 0), (2, 2), (0, 0))) for x in (truth, image)]
+    small = [block_reduce(x, (1, 2, 2), np.mean) for x in trimmed]
+    assert small[0].shape == (6, 14, 5)
+    scaled = [x / x.mean() for x in small]
+    lit = small[0] > 0
+    expected = mean_squared_error(scaled[0][lit], scaled[1][lit])
+    reference = Volume(truth, grid)
+    assert papers_mse(reference, 7 * image, brain, frame) == pytest.approx(expected, rel=1e-4)
+    assert papers_mse(reference, np.where(brain, image, 99), brain, frame) == pytest.approx(
+        expected, rel=1e-4
+    )
 
 
 def test_coverage_and_risk_are_those_of_the_errors():
@@ -136,7 +154,7 @@ def test_the_multimodal_benchmark_in_miniature(maps, tmp_path, monkeypatch, caps
     found = benchmark.run("multimodal", maps, True, tmp_path, Context(), subjects=("a", "b"))
     count = {name: len(rows) for name, rows in found["scores"].items()}
     assert not [line for line in found["remarks"] if line.startswith("Failed")]
-    assert count == {"subsets": 14, "misaligned": 6, "targets": 12, "tuned": 2}
+    assert count == {"subsets": 14, "misaligned": 8, "targets": 12, "tuned": 2}
     for rows in found["scores"].values():
         for row in rows:
             floors = [row["floors"][name] for name in measure.FLOORS]
@@ -147,26 +165,89 @@ def test_the_multimodal_benchmark_in_miniature(maps, tmp_path, monkeypatch, caps
     page = (tmp_path / "page.md").read_text()
     assert "| T1 + T2 + DWI |" in page and "0.576" in page and "3.99" in page  # ours and the paper's
     assert "No model was trained for one subset alone" in page
+    with Image.open(tmp_path / "multimodal.png") as picture:
+        assert np.asarray(picture).std() > 20
     assert f"mrinr benchmark multimodal --small --data {maps} --subjects a b" in page
     assert "Coverage of the 90 % interval" in capsys.readouterr().out
 
 
-def test_dedicated_models_are_compared_with_the_one_model(tmp_path, monkeypatch):
+def test_rivals_are_trained_on_others_and_compared_with_the_one_model(tmp_path, monkeypatch):
     maps = tmp_path / "maps"
     maps.mkdir()
     for name in ("a", "b"):  # tested and trained on
         write(label_map(), maps / f"{name}.nii.gz")
+    seen = []
     monkeypatch.setattr(people, "SLAB", 26)
     monkeypatch.setattr(multimodal, "GIVEN", ("T1", "DWI"))
+    monkeypatch.setattr(multimodal, "SMALL", Size(2, (48, 48), 1, 1, False, 3, 200, 3))
     monkeypatch.setattr(multimodal, "fine_tuning", lambda *given: None)
+    train = multimodal.train
+    monkeypatch.setattr(
+        multimodal, "train", lambda source, *rest: seen.append(source.names) or train(source, *rest)
+    )
     found = benchmark.run("multimodal", maps, True, tmp_path, Context(), subjects=("a",), dedicated=True)
-    assert [row["inputs"] for row in found["scores"]["dedicated"]] == [["T1"], ["DWI"], ["T1", "DWI"]]
+    assert seen == [["b"]] and not [line for line in found["remarks"] if line.startswith("Failed")]
+    tried = {(row["kind"], *row["inputs"]) for row in found["scores"]["rivals"]}
+    kinds = ("alone", "forest", "one", "longer")
+    assert tried == {
+        *((kind, *subset) for kind in kinds for subset in (("T1",), ("DWI",), ("T1", "DWI"))),
+        ("alone, moved", "DWI", "T1"),
+        ("forest, moved", "DWI", "T1"),
+    }
+    assert all(np.isfinite([row["matched"], row["mse"]]).all() for row in found["scores"]["rivals"])
     claim = found["claims"][0]
     assert "trained alone" in claim["why"] and claim["verdict"] in ("reproduced here", "not reproduced")
+    assert any("trained on b; each network 2 steps" in line for line in found["remarks"])
+
+
+def test_a_misaligned_batch_knows_how_its_image_moved(maps):
+    """Undoing the motion that the batch tells brings the image back onto the other, which is like it."""
+    wanted = Wanted(("T1", "T1ce"), ("FLAIR",))
+    stream = SimulatedSlices([maps / "a.nii.gz"], wanted, size=(96, 96), batch=6, seed=3, pool=1)
+    (batch,) = islice(Misaligned(stream, "T1ce"), 1)
+    still, moved = batch.seen["T1"], batch.seen["T1ce"]
+    back = moved_by(moved, batch.motion["T1ce"])
+    apart = batch.motion["T1ce"].abs().max(1).values > 1
+
+    def likeness(a, b) -> np.ndarray:
+        return np.array([np.corrcoef(x.ravel(), y.ravel())[0, 1] for x, y in zip(a, b, strict=True)])
+
+    assert apart.any()
+    assert (likeness(still, back) > likeness(still, moved))[apart.numpy()].all()
+
+
+def test_a_forest_learns_what_a_few_voxels_around_say(maps):
+    wanted = Wanted(("T1", "T2"), ("FLAIR",))
+    stream = SimulatedSlices([maps / "a.nii.gz"], wanted, size=(64, 64), batch=2, seed=1, pool=1)
+    *some, last = islice(stream, 12)
+    inside = last.brain > 0
+    grown = forest.grow(some, wanted.inputs, "FLAIR", 4000, 8)
+    made = grown.predict(last.seen, last.place, last.brain)
+    assert made.shape == last.brain.shape and not made[~inside].any()
+    truth = last.clean["FLAIR"][inside]
+    assert (made[inside] - truth).square().mean() < 0.7 * (truth - truth.mean()).square().mean()
+
+
+def test_quarters_and_whom_a_small_benchmark_tests(maps):
+    source = find_sources([maps], [])
+    ((training, tested),) = groups(source, ("a", "c"), True, 1, "nobody")
+    assert (training.names, tested.names) == (["b", "d"], ["a", "c"])
+    ((training, tested),) = groups(source, (), True, 2, "trained on (a)")
+    assert (training.names, tested.names) == (["a", "d"], ["b", "c"])
+    ((training, tested),) = groups(source, NAMES, True, 2, "")
+    assert training is None and tested.names == list(NAMES)
+    assert [tested.names for _, tested in groups(source, (), False, 2, "(a)")] == [[name] for name in NAMES]
+    visits = tuple(Subject(f"p{n}/visit{m}", {"T1": Path("x")}) for n in range(5) for m in (1, 2))
+    real = Source((), visits)
+    for training, tested in [*groups(real, (), False, 2, ""), *groups(real, ("p3/visit1",), True, 2, "")]:
+        assert not {one.person for one in training.subjects} & {one.person for one in tested.subjects}
+    assert [tested.names for _, tested in groups(real, (), True, 2, "", seed=1)] != [
+        tested.names for _, tested in groups(real, (), True, 2, "", seed=2)
+    ]
 
 
 def test_the_local_inr_benchmark_in_miniature(maps, tmp_path, monkeypatch):
-    tiny = Size(8, 1, (4, 1), (6, 2), 4, 4, 2, 1, 2, 2, ((("T2",), "FLAIR"),), crop=(64, 64))
+    tiny = local_inr.Size(8, 1, (4, 1), (6, 2), 4, 4, 2, 1, 2, 2, ((("T2",), "FLAIR"),), crop=(64, 64))
     monkeypatch.setitem(local_inr.SIZES, "small", tiny)
     found = benchmark.run("local-inr", maps, True, tmp_path, Context())
     assert {row["label"] for row in found["scores"]} == {"pix2pix", *local_inr.TILES}

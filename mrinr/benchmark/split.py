@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from mrinr.benchmark.people import those_named
 from mrinr.errors import InputError
 from mrinr.simulation.labels import is_brain
 from mrinr.simulation.shape import VENTRICLES
@@ -31,6 +33,25 @@ def folds(source: Source, small: bool, seed: int = 0) -> list[tuple[Source, Sour
     if small:
         return [source.split([name for quarter in quarters[1:] for name in quarter])]
     return [source.split(quarter) for quarter in quarters]
+
+
+def groups(
+    source: Source, names: Sequence[str], small: bool, most: int, trained_on: str, seed: int = 0
+) -> list[tuple[Source | None, Source]]:
+    """(to train on, to test on): quarters; once in a small benchmark and where `names` says whom to test.
+
+    most : so many are tested in a small benchmark, of those whom a model's card, `trained_on`, does not name
+    """
+    if not names and not small:
+        return [*folds(source, small, seed)]
+    tested = those_named(source, names, trained_on)
+    if not names:
+        order = [*map(stem, tested.maps), *shuffled(tested, seed)]
+        tested = those_named(tested, order[:most], "")
+    apart = {*map(stem, tested.maps), *(subject.person for subject in tested.subjects)}
+    if all(name in apart for name in (*map(stem, source.maps), *shuffled(source, seed))):
+        return [(None, tested)]
+    return [(source.split(sorted(apart))[0], tested)]
 
 
 def shuffled(source: Source, seed: int) -> list[str]:

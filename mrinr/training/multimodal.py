@@ -25,9 +25,11 @@ class ModalityInvariant:
     """Fused error + each input's own error + variance of the latents, weights 1 as in the paper.
 
     The spatial transformer also practises on motions made for it; the paper has no such term.
+    With `alone` the model learns from all of its inputs together only: it is no model for a part of them.
     """
 
-    def __init__(self, network: Multimodal, rate: float = 1e-3) -> None:
+    def __init__(self, network: Multimodal, rate: float = 1e-3, alone: bool = False) -> None:
+        self.alone = alone
         self.networks: dict[str, nn.Module] = {"generator": network}
         self.optimizers = {"generator": torch.optim.Adam(network.parameters(), rate)}
 
@@ -38,33 +40,35 @@ class ModalityInvariant:
         model, optimizer = self.networks["generator"], self.optimizers["generator"]
         assert isinstance(model, Multimodal)
         with accelerator.autocast():
-            losses = terms(model, batch)
+            losses = terms(model, batch, self.alone)
         return descend(model, optimizer, losses, accelerator)
 
     def predict(self, network: nn.Module, batch: Batch, target: str) -> Prediction:
         return in_float(network(batch.seen, target=target))
 
 
-def terms(model: Multimodal, batch: Batch) -> dict[str, torch.Tensor]:
+def terms(model: Multimodal, batch: Batch, alone: bool = False) -> dict[str, torch.Tensor]:
     """The terms of the loss.
 
     Encoders cost the most, so that each batch is encoded once and decoded often: every target from a subset
     of the inputs of its own, and one target from one input alone (the paper's second term, drawn).
+    With `alone` from all inputs only, and the terms that make latents alike are left out.
     """
     encoded = model.encode(batch.seen)
     latents, _ = model.align(encoded)
     weight = OUTSIDE + (1 - OUTSIDE) * batch.brain + DISEASE * batch.lesions
     losses = dict.fromkeys(("fused", "interval"), batch.brain.new_zeros(()))
     for target, truth in batch.clean.items():
-        subset = random.sample(list(latents), random.randint(1, len(latents)))
+        subset = list(latents) if alone else random.sample(list(latents), random.randint(1, len(latents)))
         found = in_float(model.decode(fuse({name: latents[name] for name in subset}), target))
         losses["fused"] = losses["fused"] + mean_absolute(found.mean, truth, weight) / len(batch.clean)
         losses["interval"] = losses["interval"] + pinball(found, truth, weight) / len(batch.clean)
-    if len(latents) > 1:
+    if len(latents) > 1 and not alone:
         target, latent = random.choice(list(batch.clean)), random.choice(list(latents.values()))
         found = in_float(model.decode(latent, target))
         losses["own"] = mean_absolute(found.mean, batch.clean[target], weight)
         losses["variance"] = _variance([z.float() for z in latents.values()])
+    if len(latents) > 1:
         losses["motion"] = PER_PIXEL * _misalignment(model, encoded, batch)
     return losses
 
