@@ -78,7 +78,7 @@ class Size:
 
 
 SIZES = {
-    "small": Size(32, 64, {"epochs": 15, "batch": 250, "width": 512}, False, ((1, 1), (4, 1), (1, 4))),
+    "small": Size(32, 64, {"epochs": 12, "batch": 125, "width": 512}, False, ((1, 1), (4, 1), (1, 4))),
     "full": Size(None, None, {}, True, ((1, 1), (2, 1), (4, 1), (1, 2), (1, 4))),
 }
 

@@ -24,16 +24,17 @@ def sheet(
     contrasts = list(rows[0]["contrasts"])
     first = rows[0]["contrasts"][contrasts[0]]
     sick = [c for c in contrasts if any(score["lesion"] for score in _of(rows, c, "honest"))]
+    theirs = contrasts if first["paper"]["protocol"] != "honest" else []
     pairs = list(rows[0]["mutual_information_error"])
     head = ["", *(f"{c} brain" for c in contrasts), *(f"{c} lesions" for c in sick)]
-    head += [f"{c}, paper's" for c in contrasts] + [f"MI error, {name}" for name in pairs]
+    head += [f"{c}, paper's" for c in theirs] + [f"MI error, {name}" for name in pairs]
     head += ["time", "memory", *paper.get("", ())]
     base = [row for row in rows if row["label"] == reference]
     parts = [
         said,
         f"brain: PSNR (dB) / SSIM, mask: {first['honest']['mask']}, range: {first['honest']['range']}",
         "lesions: PSNR there, same range" if sick else "",
-        f"paper's: whole volume, {first['paper']['range']}; LPIPS not computed",
+        f"paper's: whole volume, {first['paper']['range']}; LPIPS not computed" if theirs else "",
         "MI error: nats, in the brain, of a contrast with the other's truth, and of both" if pairs else "",
         f"time and memory: ratios to {reference}'s (median {_median(base, 'cpu_seconds'):.1f} s, "
         f"{_median(base, 'megabytes'):.0f} MB beyond what the process held before)",
@@ -44,7 +45,7 @@ def sheet(
         mine = [row for row in rows if row["label"] == label]
         cells: list[str | float] = [_pair(_of(mine, c, "honest"), "brain") for c in contrasts]
         cells += [_lesions(_of(mine, c, "honest")) for c in sick]
-        cells += [_pair(_of(mine, c, "paper"), "whole") for c in contrasts]
+        cells += [_pair(_of(mine, c, "paper"), "whole") for c in theirs]
         cells += [f"{np.mean([row['mutual_information_error'][name] for row in mine]):.3f}" for name in pairs]
         cells += [_ratio(_median(mine, "cpu_ratio")), _ratio(_median(mine, "memory_ratio"))]
         made.rows.append([label, *cells, *paper.get(label, ["" for _ in paper.get("", ())])])

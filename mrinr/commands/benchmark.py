@@ -19,13 +19,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="NAME",
-        help="people in --data (multimodal, local-inr, crl)",
+        help="people in --data (default: all)",
     )
     parser.add_argument(
         "--dedicated", action="store_true", help="multimodal: train a model for each subset, too"
     )
     parser.add_argument(
-        "--models", nargs="+", default=[], metavar="NAME|FOLDER", help="crl: models to compare"
+        "--models", nargs="+", default=[], metavar="NAME|FOLDER", help="crl, multi-contrast: models"
     )
     parser.add_argument("--out", type=Path, default=Path("mrinr-benchmark"), metavar="DIR")
 
