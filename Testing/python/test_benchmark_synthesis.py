@@ -17,6 +17,7 @@ from skimage.metrics import mean_squared_error
 
 from mrinr import benchmark, bundles
 from mrinr.benchmark import forest, local_inr, measure, multimodal, people
+from mrinr.benchmark import local_inr_training as trials
 from mrinr.benchmark.dedicated import Misaligned, Size
 from mrinr.benchmark.measure import Intervals, papers_mse
 from mrinr.benchmark.people import simulated, those_named
@@ -247,18 +248,32 @@ def test_quarters_and_whom_a_small_benchmark_tests(maps):
 
 
 def test_the_local_inr_benchmark_in_miniature(maps, tmp_path, monkeypatch):
-    tiny = local_inr.Size(8, 1, (4, 1), (6, 2), 4, 4, 2, 1, 2, 2, ((("T2",), "FLAIR"),), crop=(64, 64))
+    tasks = (trials.Task(("T2",), trials.EVERY), trials.THREE)
+    tiny = trials.Size(8, 1, (4, 1), (6, 2), 4, 4, 2, (1,), 1, 2, 2, tasks, crop=(64, 64))
     monkeypatch.setitem(local_inr.SIZES, "small", tiny)
     found = benchmark.run("local-inr", maps, True, tmp_path, Context())
-    assert {row["label"] for row in found["scores"]} == {"pix2pix", *local_inr.TILES}
+    ships = f"{local_inr.SHIPS} (ships)"
+    assert {row["label"] for row in found["scores"]} == {*trials.EVERY, ships}
+    three = [row for row in found["scores"] if len(row["inputs"]) == 3]
+    assert {row["label"] for row in three} == {"pix2pix", trials.LOCAL, ships}
     assert len({row["person"] for row in found["scores"]}) == 3  # one is trained on
-    for row in found["scores"]:
+    assert {(row["label"], row["steps"]) for row in found["by_steps"]} == {
+        (label, steps) for label in local_inr.BY_STEPS for steps in (1, 2)
+    }
+    for row in (*found["scores"], *found["by_steps"]):
         assert np.isfinite([row["mse"], row["ssim"], row["psnr"], row["brain psnr"]]).all()
         assert row["floor linear"] >= row["floor constant"] - 1e-3
     page = (tmp_path / "page.md").read_text()
-    assert "not tested: 3 people" in page and "1.63*" in page
-    assert set(found["locality"]) == {"every tile its own", "white matter", "fluid", "the background"}
-    assert (tmp_path / "locality.png").stat().st_size > 5000
+    assert "not tested: 3 people" in page and "1.63*" in page and "0.86* / 94.9* / 31.82*" in page
+    for each in (trials.LOCAL, trials.CONTROL):
+        assert set(found["locality"][each]) == {
+            "every tile its own",
+            "white matter",
+            "fluid",
+            "the background",
+        }
+    for file in ("locality.png", "local_inr_steps.png"):
+        assert (tmp_path / file).stat().st_size > 2000
 
 
 def test_nobody_is_trained_and_tested_on(maps):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ class Cost:
 
 def cost(network: torch.nn.Module, work: Callable[[], Any], repeats: int = REPEATS) -> Cost:
     """Of `work`, which runs `network` on the CPU without training it; a first time is not counted."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else the profiler writes to stderr
     took = []
     with torch.inference_mode():
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:

@@ -191,10 +191,11 @@ def _remarks(people: People, size: Size, small: bool, chosen: Sequence[Bundle]) 
             "percentiles in the brain."
         )
     if people.maps or people.pupils:
-        who = f"{len(people.maps)} label maps" if people.maps else f"{len(people.pupils)} real people"
-        r = size.rivals
+        count, r = len(people.maps or people.pupils), size.rivals
+        who = "label map" if people.maps else "real person"
+        who = f"{count} {who}" if count == 1 else f"{count} {'label maps' if people.maps else 'real people'}"
         said.append(
-            f"Rivals: trained here on {who} that are not tested, one network for each direction, {r.steps} "
+            f"Rivals: trained here on {who} not tested, one network for each direction, {r.steps} "
             f"steps of {r.batch} crops of {r.crop[0]}x{r.crop[1]}, L1 and the same discriminator; pix2pix "
             f"{r.unet} wide, ResNet {r.resnet} wide with {r.blocks} blocks"
             + (" (the papers': 64 wide, 9 blocks, 100 epochs)." if small else ".")

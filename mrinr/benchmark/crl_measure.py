@@ -66,6 +66,8 @@ def one_person(
                 continue
             encoded = seen_by(model, person, names, context)
             for target in played:
+                if person.real and target in names:
+                    continue  # the truth has been given
                 if len(names) == 1 or (target in NINE and target not in names):
                     row = score(person, model, bundle, encoded, names, target, played[target])
                     found.rows.append(row)

@@ -96,8 +96,9 @@ def _grid(rows: Rows, key: str, title: str, more: Callable[[int], Sequence[float
         note += "; the paper's average recomputed from its row, and as it prints it"
     sheet = Sheet(title, note, head)
     for n, source in enumerate(NINE):
-        cells = [mean(cell(rows, source, target), key) for target in NINE]
-        others = [cell for target, cell in zip(NINE, cells, strict=True) if target != source]
+        some = {target: cell(rows, source, target) for target in NINE}
+        cells = [mean(each, key) if each else None for each in some.values()]
+        others = [mean(each, key) for target, each in some.items() if target != source]
         sheet.rows.append([source[3:], *cells, float(np.mean(others)), *(more(n) if more else ())])
     return sheet
 

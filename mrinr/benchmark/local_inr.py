@@ -3,69 +3,49 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import cycle, islice
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import numpy as np
-import torch
-
+from mrinr import bundles
 from mrinr.benchmark import local_inr_tables as tables
-from mrinr.benchmark.locality import picture
-from mrinr.benchmark.people import those_named
+from mrinr.benchmark.chart import chart
+from mrinr.benchmark.costs import Cost, cost
+from mrinr.benchmark.local_inr_people import batches, tested
+from mrinr.benchmark.local_inr_score import made_by, score, ships
+from mrinr.benchmark.local_inr_training import CONTROL, LOCAL, SIZES, Size, Task, Trained, trained
+from mrinr.benchmark.locality import Seen, locality, picture
+from mrinr.benchmark.people import named_in, those_named
 from mrinr.benchmark.sheets import results
 from mrinr.benchmark.split import folds
+from mrinr.bundles import Bundle
 from mrinr.context import Context
-from mrinr.metrics import PROTOCOLS, mse, psnr, ssim, ssim_map
 from mrinr.simulation import icbm
 from mrinr.synthesis.local_inr import LocalINR
-from mrinr.synthesis.pix2pix import Pix2Pix
 from mrinr.training.batch import Batch
-from mrinr.training.export import _floors
-from mrinr.training.loop import Budget, fit
-from mrinr.training.simulated import Wanted
-from mrinr.training.sources import Source, find_sources, stem
+from mrinr.training.sources import Source, find_sources
 from mrinr.volume import Volume, write
 
-TILES = {"1x1": None, "10x8": 16, "20x16": 8, "40x32": 4}  # grids on the paper's crops, pixels of a tile
-CROP = (160, 128)
-LOCAL = "40x32"  # the grid of the locality experiment
+SHIPS = "multimodal-compact"
+BY_STEPS = ("pix2pix", LOCAL)  # trained shorter and longer, too
 
 
-@dataclass(frozen=True)
-class Size:
-    """How much is done; the paper's single perceptron is deeper and has 5 times a local one's parameters.
+@dataclass
+class Findings:
+    """rows : scores by person, label and inputs; by_steps : the same with "steps"; of the first fold
 
-    hyper_width, blocks, local, single : of `LocalINR`; the last two (mlp_width, mlp_layers)
-    unet, discriminator : widths
-    kept : batches that all models see again and again; None draws new ones for each
-    slices : of each person tested
-    tasks : inputs and target
+    locality : by label of the network (global encoding, local encoding); costs : by label
+    training : CPU-seconds by label
     """
 
-    hyper_width: int
-    blocks: int
-    local: tuple[int, int]
-    single: tuple[int, int]
-    unet: int
-    discriminator: int
-    steps: int
-    batch: int
-    kept: int | None
-    slices: int
-    tasks: tuple[tuple[tuple[str, ...], str], ...]
-    crop: tuple[int, int] = CROP
-
-
-SIZES = {
-    "small": Size(48, 3, (16, 5), (30, 8), 16, 8, 600, 2, 120, 6, ((("T2",), "FLAIR"),)),
-    "full": Size(
-        192, 7, (32, 5), (60, 8), 32, 16, 20_000, 4, None, 24,
-        ((("T2",), "T1ce"), (("T1", "T2", "FLAIR"), "T1ce")),
-    ),
-}  # fmt: skip
+    rows: list[dict[str, Any]]
+    by_steps: list[dict[str, Any]]
+    locality: dict[str, Seen]
+    costs: dict[str, Cost]
+    training: dict[str, float]
 
 
 def run(
@@ -74,126 +54,149 @@ def run(
     """Train every generator on the same slices and test it on people held out.
 
     Small: trained on a quarter of the people, tested on the others; else fourfold cross-validation. Without
-    data, people are warps of the ICBM152 anatomy, which are one subject. `out` gets locality.png.
+    data, people are warps of the ICBM152 anatomy, which are one subject. `out` gets the figures.
     """
-    size, rows, shown = SIZES["small" if small else "full"], [], False
-    with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
-        if data is None:
-            write(Volume(icbm().labels, icbm().affine), folder / "icbm152.nii.gz")
-            source = Source((folder / "icbm152.nii.gz",))
-        else:
-            source = those_named(find_sources([data], []), subjects, "")
-        parts = [(fold, task) for fold in folds(source, small) for task in size.tasks]
-        for n, ((training, testing), task) in enumerate(parts):
+    size, found = SIZES["small" if small else "full"], Findings([], [], {}, {}, {})
+    with tempfile.TemporaryDirectory() as made, _source(data, subjects) as source:
+        parts = folds(source, small)
+        for n, (training, testing) in enumerate(parts):
             part = context.stage(n / len(parts), (n + 1) / len(parts))
-            models = trained(training, task, size, folder / str(n), part)
-            held_out = test_slices(testing, task, size)
-            for person, batch in held_out.items():
-                for label, network in models.items():
-                    rows.append(score(network, batch, task[1], person=person, label=label, inputs=task[0]))
-            if not shown:
-                network, batch = models[LOCAL], next(iter(held_out.values()))
-                assert isinstance(network, LocalINR)
-                sheet, locality = picture(network, batch, task[1])
-                sheet.save(out / "locality.png")
-                shown = True
-    people = len({row["person"] for row in rows})
+            one_fold(training, testing, size, found, Path(made) / str(n), part, None if n else out)
+        described = source.described
+    people = len({row["person"] for row in found.rows})
+    curves = tables.curves(found.by_steps)
+    drawn = chart(curves, "steps of training", f"MSE x 1e-3, {size.target} from {size.tasks[0].inputs[0]}")
+    drawn.save(out / "local_inr_steps.png", optimize=True)
     remarks = [
-        f"Equal budgets: {size.steps} steps of {size.batch} crops of {CROP[0]}x{CROP[1]} for each model, "
-        "L1 and the same discriminator; inputs corrupted as in training.",
-        "No blending between tiles, as in the paper. Means over people of means over their slices.",
+        f"Equal budgets: {size.steps} steps of {size.batch} crops of {size.crop[0]}x{size.crop[1]} for each "
+        "model, L1 and the same discriminator; simulated inputs corrupted as in training, real ones "
+        "as scanned.",
+        "No blending between tiles, as in the paper, but where the table says so. Means over people of means "
+        "over their slices.",
     ]
     if small:
         remarks.append(
             f"Small: narrow networks, {size.steps} steps (the paper: 60 epochs of whole volumes), "
-            f"FLAIR instead of T1ce, {size.slices} slices of each person; trained on a quarter of the people."
+            f"{size.slices} slices of each person; trained on a quarter of the people; no grid of 80x64."
         )
     if data is None:
         remarks.append("All people are warps of one head: they count as one subject.")
     return results(
         "local-inr",
         "Local implicit neural representations",
-        "more tiles are better, one perceptron for all is worse than pix2pix, grids from 20x16 on beat it "
-        "(Chen et al., ISBI 2023, Table 1; BraTS 2018, 296 people trained on, 76 tested).",
-        f"{source.described}; {people} tested",
-        tables.sheets(rows),
-        tables.claims(rows, locality),
+        "more tiles are better, one perceptron for all is worse than pix2pix, grids from 20x16 on beat it, "
+        "with one input and with three (Chen et al., ISBI 2023, Table 1; BraTS 2018, 296 people trained on, "
+        "76 tested).",
+        f"{described}; {people} tested",
+        tables.sheets(found.rows, found.locality, found.costs, found.training),
+        tables.claims(found.rows, found.locality, curves),
         remarks,
-        scores=rows,
-        locality=locality,
-        picture="locality.png",
-        picture_text="One tile's perceptron used for every pixel (left to right: input, truth, prediction, "
-        "the perceptron of the marked tissue everywhere).",
+        scores=found.rows,
+        by_steps=found.by_steps,
+        locality=found.locality,
+        pictures={
+            "local_inr_steps.png": "Error of people held out against steps of training (each point is a "
+            "training of its own).",
+            "locality.png": "One tile's perceptron used for every pixel. Left to right: input, truth; with "
+            "global encoding every tile its own perceptron, and that of the tile in white matter, fluid and "
+            "background (top to bottom) everywhere; the same with local encoding.",
+        },
     )
 
 
-def generators(inputs: Sequence[str], target: str, size: Size) -> dict[str, LocalINR | Pix2Pix]:
-    """By label."""
-    made: dict[str, LocalINR | Pix2Pix] = {"pix2pix": Pix2Pix(inputs, [target], width=size.unet)}
-    for label, tile in TILES.items():
-        width, layers = size.single if tile is None else size.local
-        made[label] = LocalINR(inputs, [target], tile, size.hyper_width, size.blocks, width, layers)
-    return made
+@contextmanager
+def _source(data: Path | None, subjects: Sequence[str]) -> Iterator[Source]:
+    """The people, of whom some are trained on and some tested."""
+    if data is not None:
+        yield those_named(find_sources([data], []), subjects, "")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "icbm152.nii.gz"
+        write(Volume(icbm().labels, icbm().affine), path)
+        yield Source((path,))
 
 
-def trained(
-    source: Source, task: tuple[tuple[str, ...], str], size: Size, work: Path, context: Context
-) -> dict[str, LocalINR | Pix2Pix]:
-    """Every generator after as many steps on the same batches."""
-    from mrinr.training.adversarial import Adversarial
+def one_fold(
+    training: Source,
+    testing: Source,
+    size: Size,
+    found: Findings,
+    work: Path,
+    context: Context,
+    out: Path | None,
+) -> None:
+    """Train and test everything; with `out` also what is shown of one fold only."""
+    drawn = batches(training, size)
+    first = size.tasks[0]
+    people = tested(testing, size)
+    bundle = bundles.find(SHIPS)
+    for n, task in enumerate(size.tasks):
+        part = context.stage(0.6 * n / len(size.tasks), 0.6 * (n + 1) / len(size.tasks))
+        models = trained(drawn, task, size, size.steps, work / str(n), part)
+        found.rows += _rows(people, {label: each.network for label, each in models.items()}, task, size)
+        found.rows += _shipped(people, bundle, task, size)
+        if out is not None and task is first:
+            _shown(models, people, bundle, size, found, out)
+    if out is None:
+        return
+    found.by_steps += [
+        {**row, "steps": size.steps}
+        for row in found.rows
+        if row["label"] in BY_STEPS and row["inputs"] == list(first.inputs)
+    ]
+    few = Task(first.inputs, BY_STEPS)
+    for n, steps in enumerate(size.lengths):
+        part = context.stage(0.6 + 0.4 * n / len(size.lengths), 0.6 + 0.4 * (n + 1) / len(size.lengths))
+        models = trained(drawn, few, size, steps, work / f"{steps} steps", part)
+        networks = {label: each.network for label, each in models.items()}
+        found.by_steps += [{**row, "steps": steps} for row in _rows(people, networks, few, size)]
 
-    inputs, target = task
-    torch.manual_seed(0)
-    made = generators(inputs, target, size)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    stream = source.slices(Wanted(inputs, (target,)), seed=0, size=size.crop, batch=size.batch, pool=4)
-    kept = None if size.kept is None else list(islice(stream, size.kept))
-    for n, (label, network) in enumerate(made.items()):
-        torch.manual_seed(1)  # the same noise, the same discriminator
-        recipe = Adversarial(network, discriminator_width=size.discriminator)
-        batches: Iterable[Batch] = stream if kept is None else cycle(kept)
-        part = context.stage(n / len(made), (n + 1) / len(made))
-        part.progress(0, f"Training {label}")
-        fit(recipe, batches, [], Budget(size.steps), work / label, device, part)
-        network.eval()
-    return made
+
+def _rows(
+    people: Mapping[str, Batch], networks: Mapping[str, Any], task: Task, size: Size
+) -> list[dict[str, Any]]:
+    return [
+        score(made_by(network, batch), batch, task.inputs, size.target, person=name, label=label)
+        for name, batch in people.items()
+        for label, network in networks.items()
+    ]
 
 
-def test_slices(source: Source, task: tuple[tuple[str, ...], str], size: Size) -> dict[str, Batch]:
-    """By person: slices that every model is tested on."""
-    wanted, found = Wanted(task[0], (task[1],)), {}
-    people = [(stem(path), Source((path,))) for path in source.maps]
-    people += [(subject.person, Source((), (subject,))) for subject in source.subjects]
-    for n, (name, one) in enumerate(people):
-        stream = one.slices(wanted, seed=1000 + n, size=size.crop, batch=size.slices, pool=1)
-        found[name] = next(iter(stream))
-    return found
+def _shipped(people: Mapping[str, Batch], bundle: Bundle, task: Task, size: Size) -> list[dict[str, Any]]:
+    """The model that ships, on people that it was not trained on."""
+    trained_on = bundle.facts["training"]["data"]
+    network = bundle.network()
+    return [
+        score(ships(network, batch, task.inputs, size.target), batch, task.inputs, size.target,
+              person=name, label=f"{SHIPS} (ships)")
+        for name, batch in people.items()
+        if not named_in(name, trained_on)
+    ]  # fmt: skip
 
 
-def score(network: LocalINR | Pix2Pix, batch: Batch, target: str, **row: Any) -> dict[str, Any]:
-    """Means over the slices of one person.
-
-    mse, ssim, psnr : of the whole crop, scaled by the truth's minimum and maximum, as the paper's table
-    brain : PSNR and SSIM in the brain, range: the truth's 99.9th percentile there; floors : their PSNR
-    """
-    with torch.inference_mode():
-        images = network(batch.seen, batch.place).mean[:, 0].float().numpy()
-    found: dict[str, list[float]] = {}
-    for n, image in enumerate(images):
-        truth, brain = batch.clean[target][n, 0].numpy(), batch.brain[n, 0].numpy() > 0
-        a, b, _, _ = PROTOCOLS["local-inr"](truth, image, brain)
-        top = float(np.percentile(truth[brain], 99.9))
-        shown = np.stack([x[n, 0].numpy()[brain] for x in batch.seen.values()], 1)
-        numbers = {
-            "mse": mse(a, b, None),
-            "ssim": ssim(a, b, None, 1.0),
-            "psnr": psnr(a, b, None, 1.0),
-            "brain psnr": psnr(truth, image, brain, top),
-            "brain ssim": float(ssim_map(truth, image, top)[brain].mean()),
-        }
-        for name, guess in _floors(shown, truth[brain]).items():
-            numbers[f"floor {name}"] = psnr(truth[brain], guess, None, top)
-        for name, value in numbers.items():
-            found.setdefault(name, []).append(value)
-    return {**row, **{name: float(np.mean(values)) for name, values in found.items()}}
+def _shown(
+    models: Mapping[str, Trained],
+    people: Mapping[str, Batch],
+    bundle: Bundle,
+    size: Size,
+    found: Findings,
+    out: Path,
+) -> None:
+    """Locality and costs."""
+    batch = next(iter(people.values()))
+    networks = {label: cast(LocalINR, models[label].network) for label in (LOCAL, CONTROL)}
+    found.locality = {label: locality(network, batch, size.target) for label, network in networks.items()}
+    picture(networks, batch, size.target).save(out / "locality.png", optimize=True)
+    one = Batch(
+        {name: x[:1] for name, x in batch.seen.items()},
+        {name: x[:1] for name, x in batch.clean.items()},
+        batch.brain[:1],
+        batch.lesions[:1],
+        batch.place[:1],
+    )
+    inputs = size.tasks[0].inputs
+    for label, each in models.items():
+        found.costs[label] = cost(each.network, partial(made_by, each.network, one))
+        found.training[label] = each.seconds
+    network = bundle.network()
+    found.costs[f"{SHIPS} (ships)"] = cost(network, partial(ships, network, one, inputs, size.target))
