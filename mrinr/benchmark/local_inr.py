@@ -184,7 +184,8 @@ def _shown(
 ) -> None:
     """Locality and costs."""
     batch = next(iter(people.values()))
-    networks = {label: cast(LocalINR, models[label].network) for label in (LOCAL, CONTROL)}
+    tiled = [label for label in (LOCAL, CONTROL) if label in models]
+    networks = {label: cast(LocalINR, models[label].network) for label in tiled}
     found.locality = {label: locality(network, batch, size.target) for label, network in networks.items()}
     picture(networks, batch, size.target).save(out / "locality.png", optimize=True)
     one = Batch(

@@ -180,30 +180,30 @@ def _by_steps(curves: Mapping[str, Sequence[tuple[float, float]]]) -> Claim:
 
 
 def _where(locality: Mapping[str, Seen]) -> list[Claim]:
-    lost = {
-        label: [seen[OWN]["psnr"] - each["psnr"] for name, each in seen.items() if name != OWN]
-        for label, seen in locality.items()
-    }
-    words = {label: ", ".join(f"{-value:+.1f} dB" for value in each) for label, each in lost.items()}
-    mean = {label: float(np.mean(each)) for label, each in lost.items()}
-    pattern = {
-        label: max(each["pattern"] for name, each in seen.items() if name != OWN)
-        for label, seen in locality.items()
-    }
     which = "with the perceptron of one tile everywhere (white matter, fluid, background)"
-    return [
+    lost, words, pattern = {}, {}, {}
+    for label, seen in locality.items():
+        others = [each for name, each in seen.items() if name != OWN]
+        lost[label] = [seen[OWN]["psnr"] - each["psnr"] for each in others]
+        words[label] = f"brain PSNR {which}: " + ", ".join(f"{-value:+.1f} dB" for value in lost[label])
+        pattern[label] = float(np.mean([each["pattern"] for each in others]))
+    made = [
         _claim(
             "Perceptrons are local: one tile's serves the others badly",
             min(lost[LOCAL]) > 0,
-            f"Brain PSNR {which}: {words[LOCAL]}.",
-        ),
-        _claim(
-            "With a local encoding they are less so, and repeat a pattern",
-            mean[CONTROL] < mean[LOCAL] and pattern[CONTROL] > pattern[LOCAL],
-            f"Brain PSNR {which}: {words[CONTROL]}; what repeats in every tile is at most "
-            f"{pattern[CONTROL]:.1f} % of the image's deviation, with global {pattern[LOCAL]:.1f} %.",
-        ),
+            f"Change of {words[LOCAL]}.",
+        )
     ]
+    if CONTROL in locality:
+        made.append(
+            _claim(
+                "With a local encoding one tile's perceptron repeats itself (the control)",
+                pattern[CONTROL] > 2 * pattern[LOCAL],
+                f"What repeats in every tile is {pattern[CONTROL]:.0f} % of the image's deviation, global "
+                f"encoding {pattern[LOCAL]:.0f} %; change of {words[CONTROL]}.",
+            )
+        )
+    return made
 
 
 def _claim(claim: str, good: bool, why: str) -> Claim:
