@@ -44,7 +44,7 @@ class Size:
 
 SIZES = {
     "small": Size(6, 4, rivals.Size(200, 50, 4, (96, 96), 16, 16, 4, 8)),
-    "full": Size(40, 8, rivals.Size(20_000, None, 4, (192, 192), 64, 64, 9, 64)),
+    "full": Size(40, 8, rivals.Size(2_000, None, 4, (128, 128), 32, 32, 9, 32)),
 }
 PART = 5  # of the real people this part is tested, the others train the rivals: the paper's 8 and 2
 
@@ -111,7 +111,7 @@ def run(
         people.described,
         tables.sheets(found, near),
         tables.claims(found),
-        _remarks(people, size, small, chosen),
+        _remarks(people, size, chosen),
         scores=found.rows,
         rivals=found.rivals,
         thick=found.thick,
@@ -168,7 +168,7 @@ def _a_part(names: Sequence[str]) -> list[str]:
     return sorted(names[n] for n in order[: max(len(names) // PART, 1)])
 
 
-def _remarks(people: People, size: Size, small: bool, chosen: Sequence[Bundle]) -> list[str]:
+def _remarks(people: People, size: Size, chosen: Sequence[Bundle]) -> list[str]:
     first = chosen[0]
     said = [
         f"Models: {', '.join(b.name for b in chosen)}; {first.name} was trained on "
@@ -197,8 +197,8 @@ def _remarks(people: People, size: Size, small: bool, chosen: Sequence[Bundle]) 
         said.append(
             f"Rivals: trained here on {who} not tested, one network for each direction, {r.steps} "
             f"steps of {r.batch} crops of {r.crop[0]}x{r.crop[1]}, L1 and the same discriminator; pix2pix "
-            f"{r.unet} wide, ResNet {r.resnet} wide with {r.blocks} blocks"
-            + (" (the papers': 64 wide, 9 blocks, 100 epochs)." if small else ".")
+            f"{r.unet} wide; ResNet, the generator of pGAN without its perceptual loss, {r.resnet} wide with "
+            f"{r.blocks} blocks (the papers': 64 wide, 9 blocks, 100 epochs)."
         )
     else:
         said.append("No rivals: nobody is left to train them on; give more people with --data.")

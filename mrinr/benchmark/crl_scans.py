@@ -61,7 +61,7 @@ def find(folder: Path) -> list[Scans]:
     wanted = GROUPS["crl"]
     some = {home: files for home, files in groups.items() if any(name in files for name in wanted)}
     found = [
-        Scans(home.absolute().name, {name: files[name] for name in wanted}, files.get("brain"))
+        Scans(_called(home, folder), {name: files[name] for name in wanted}, files.get("brain"))
         for home, files in sorted(some.items())
         if all(name in files for name in wanted)
     ]
@@ -70,6 +70,10 @@ def find(folder: Path) -> list[Scans]:
         lacking = ", ".join(name for name in wanted if name not in files)
         raise InputError(f"Nobody in {folder} has all nine sequences; {home.name} lacks {lacking}.")
     return found
+
+
+def _called(home: Path, folder: Path) -> str:
+    return home.relative_to(folder).as_posix() if home != folder else home.absolute().name
 
 
 def load(person: Scans, slices: int | None, context: Context) -> Slab:

@@ -72,7 +72,7 @@ SIZES = {
         (Task(("T2",), tuple(label for label in EVERY if label != "80x64")), THREE),
     ),
     "full": Size(
-        192, 7, (32, 5), (60, 8), 32, 16, 20_000, (2_000, 60_000), 4, None, 24, (Task(("T2",), EVERY), THREE)
+        192, 7, (32, 5), (60, 8), 32, 16, 20_000, (2_000, 6_000), 4, None, 24, (Task(("T2",), EVERY), THREE)
     ),
 }  # fmt: skip
 
