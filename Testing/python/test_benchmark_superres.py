@@ -268,7 +268,7 @@ def test_the_irem_benchmark_in_miniature(msseg, tmp_path, tiny, capsys):
     assert titles[:4] == ["T1 with lesions, k = 4", "T1 with lesions, k = 8", "FLAIR with lesions, k = 4",
                           "FLAIR with lesions, k = 8"]  # fmt: skip
     first = found["tables"][0]
-    assert [row[0] for row in first["rows"]][:5] == ["cubic", "srr", "irem", "tv", "profile-inr"]
+    assert [row[0] for row in first["rows"]][:6] == ["cubic", "srr", "irem", irem.HALF, "tv", "profile-inr"]
     assert first["head"][1:3] == ["T1 brain", "T1 lesions"]
     assert set(found["effect_of_features"]) == {0, 16, 256}
     assert "not reproduced" in [c["verdict"] for c in found["claims"] if "16 times" in c["claim"]]

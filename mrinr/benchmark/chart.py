@@ -21,9 +21,14 @@ def chart(
     across: str,
     up: str,
     levels: Mapping[str, float] | None = None,
+    names: Sequence[str] = (),
     size: tuple[int, int] = (460, 300),
 ) -> Image.Image:
-    """Points of each line joined, on black; `levels`: dashed horizontal lines by name; the names below."""
+    """Points of each line joined, on black.
+
+    levels : dashed horizontal lines by name
+    names : of the places 0, 1, 2, ... across, in place of numbers
+    """
     levels = levels or {}
     picture = Image.new("RGB", size)
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(13)
@@ -40,8 +45,9 @@ def chart(
     draw.rectangle((LEFT, TOP, size[0] - RIGHT, size[1] - BOTTOM), outline=FAINT)
     for tick in np.linspace(*high, TICKS):
         draw.text((LEFT - 6, place((low[0], tick))[1]), f"{tick:.3g}", FAINT, font, anchor="rm")
-    for tick in np.linspace(*low, TICKS):
-        draw.text((place((tick, high[0]))[0], size[1] - BOTTOM + 4), f"{tick:.3g}", FAINT, font, anchor="ma")
+    ticks = dict(enumerate(names)) or {tick: f"{tick:.3g}" for tick in np.linspace(*low, TICKS)}
+    for tick, words in ticks.items():
+        draw.text((place((tick, high[0]))[0], size[1] - BOTTOM + 4), words, FAINT, font, anchor="ma")
     draw.text((LEFT + 6, TOP + 4), up, INK, font)
     draw.text((size[0] - RIGHT, size[1] - BOTTOM + 20), across, INK, font, anchor="ra")
     left = 8.0
@@ -65,3 +71,13 @@ def _span(values: np.ndarray, margin: float = 0.0) -> tuple[float, float]:
     low, high = float(values.min()), float(values.max())
     room = margin * (high - low) or (0.0 if high > low else 1.0)
     return low - room, high + room
+
+
+def below(*pictures: Image.Image) -> Image.Image:
+    """One picture below the other."""
+    sheet = Image.new("RGB", (max(p.width for p in pictures), sum(p.height for p in pictures)))
+    top = 0
+    for picture in pictures:
+        sheet.paste(picture, (0, top))
+        top += picture.height
+    return sheet

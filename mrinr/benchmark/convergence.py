@@ -107,9 +107,9 @@ def charts(curve: Mapping[str, Any]) -> tuple[list[Image.Image], list[str]]:
     size = (400, 270)
     mutual = chart(
         {"predictions": by_epoch(curve["information"])}, "epoch", "mutual information (nats)",
-        {"truth": curve["truth"]}, size,
+        {"truth": curve["truth"]}, size=size,
     )  # fmt: skip
-    level = chart({c: by_epoch(v) for c, v in curve["psnr"].items()}, "epoch", "brain PSNR (dB)", None, size)
+    level = chart({c: by_epoch(v) for c, v in curve["psnr"].items()}, "epoch", "brain PSNR (dB)", size=size)
     stop = curve["early_stop"]
     ended = "no early stop" if stop is None else f"early stop after epoch {stop}"
     return [mutual, level], [f"split-head, {ended}", "the same fit"]

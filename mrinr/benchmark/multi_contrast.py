@@ -9,6 +9,7 @@ from typing import Any
 
 from mrinr.benchmark import convergence, prior_table
 from mrinr.benchmark.cases import Case, Head, case, heads
+from mrinr.benchmark.chart import below
 from mrinr.benchmark.sheets import Claim, Sheet, results
 from mrinr.benchmark.superres_tables import brain, claim, cost, mean_error, ranked, sheet
 from mrinr.benchmark.table import Entry, compare
@@ -231,5 +232,5 @@ def picture(person: Case, made: dict[str, dict[str, Volume]], curve: dict[str, A
     planes = [slice_image(v, axis, middle(v, axis), dark_bright, HEIGHT) for v in shown.values()]
     charts, captions = convergence.charts(curve)
     half, names = (len(planes) + 1) // 2, list(shown)
-    rows = [charts, planes[:half], planes[half:]]
-    return panel(rows, [captions, names[:half], names[half:]], "Multi-contrast INR: convergence, and FLAIR")
+    scans = panel([planes[:half], planes[half:]], [names[:half], names[half:]], "FLAIR, coronal")
+    return below(panel([charts], [captions], "Convergence"), scans)
