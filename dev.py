@@ -20,6 +20,8 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 CONSTRAINTS = ROOT / "Testing" / "constraints.txt"
 EXTRAS = {"demo": "", "test": "[test]", "lint": "[test]"}
+# In as many processes as there are cores; an option given later prevails (-n 0: in one).
+TEST = ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile"]
 LINT = (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"])
 
 
@@ -33,7 +35,7 @@ def main():
     if command == "demo":
         return run("-m", "mrinr", "demo", *options)
     if command == "test":
-        return run("-m", "pytest", *options, cwd=ROOT)
+        return run("-m", "pytest", *TEST, *options, cwd=ROOT)
     return max(run("-m", *tool, cwd=ROOT) for tool in LINT)
 
 
