@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 from scipy import ndimage
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
+from sklearn.metrics import mutual_info_score
 
 from mrinr.errors import InputError
 from mrinr.metrics import PROTOCOLS, evaluate, mutual_information, psnr, ssim, ssim_map
@@ -132,6 +133,53 @@ def test_the_papers_metric_follows_its_recipe():
     expected = peak_signal_noise_ratio(a / top, b / top, data_range=1)
     found = evaluate(volume(TRUTH), volume(NOISY), volume(BRAIN.astype(float)), protocol="multi-contrast")
     assert abs(found["whole"]["psnr"] - expected) < 1e-3
+
+
+def min_max(x: np.ndarray) -> np.ndarray:
+    return (x - x.min()) / (x.max() - x.min())
+
+
+@pytest.mark.parametrize(
+    ("protocol", "scaled"),
+    [
+        ("irem", lambda x: (x - TRUTH.min()) / (TRUTH.max() - TRUTH.min())),
+        ("crl", min_max),
+        ("multimodal", lambda x: x / x.mean()),
+    ],
+)
+def test_every_papers_numbers_are_those_of_scikit_image(protocol, scaled):
+    """PSNR, SSIM and where it is printed MSE, of the whole image and in the brain."""
+    a, b = scaled(TRUTH.astype(float)), scaled(NOISY.astype(float))
+    top = a.max() if protocol == "multimodal" else 1.0
+    mean, full = structural_similarity(a, b, data_range=top, full=True)
+    found = evaluate(volume(TRUTH), volume(NOISY), volume(BRAIN.astype(float)), protocol=protocol)
+    for region, where, similarity in (
+        ("whole", np.ones(BRAIN.shape, bool), mean),
+        ("brain", BRAIN, full[BRAIN].mean()),
+    ):
+        expected = peak_signal_noise_ratio(a[where], b[where], data_range=top)
+        assert abs(found[region]["psnr"] - expected) < 1e-4
+        assert abs(found[region]["ssim"] - similarity) < 1e-4
+        if protocol == "multimodal":
+            assert abs(found[region]["mse"] - mean_squared_error(a[where], b[where])) < 1e-4
+
+
+def test_the_local_inrs_numbers_are_means_over_axial_slices_of_scikit_images():
+    a, b = ((x - TRUTH.min()) / (TRUTH.max() - TRUTH.min()) for x in (TRUTH.astype(float), NOISY))
+    planes = [(a[..., k], b[..., k]) for k in range(a.shape[2]) if BRAIN[..., k].any()]
+    found = evaluate(volume(TRUTH), volume(NOISY), volume(BRAIN.astype(float)), protocol="local-inr")["whole"]
+    expected = {
+        "psnr": np.mean([peak_signal_noise_ratio(x, y, data_range=1) for x, y in planes]),
+        "ssim": np.mean([structural_similarity(x, y, data_range=1) for x, y in planes]),
+        "mse": np.mean([mean_squared_error(x, y) for x, y in planes]),
+    }
+    assert all(abs(found[name] - value) < 1e-4 for name, value in expected.items())
+
+
+def test_mutual_information_agrees_with_scikit_learn():
+    joint, _, _ = np.histogram2d(TRUTH[BRAIN], NOISY[BRAIN], bins=32)
+    expected = mutual_info_score(None, None, contingency=joint)
+    assert abs(mutual_information(TRUTH, NOISY, BRAIN) - expected) < 1e-4
 
 
 def test_what_cannot_be_compared_is_refused_in_one_sentence():
