@@ -180,7 +180,7 @@ def test_rivals_are_trained_on_others_and_compared_with_the_one_model(tmp_path, 
     seen = []
     monkeypatch.setattr(people, "SLAB", 26)
     monkeypatch.setattr(multimodal, "GIVEN", ("T1", "DWI"))
-    monkeypatch.setattr(multimodal, "SMALL", Size(2, (48, 48), 1, 1, False, 3, 200, 3))
+    monkeypatch.setattr(multimodal, "SMALL", Size(2, (48, 48), 1, 1, True, 3, 200, 3))
     monkeypatch.setattr(multimodal, "fine_tuning", lambda *given: None)
     train = multimodal.train
     monkeypatch.setattr(

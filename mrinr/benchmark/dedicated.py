@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import cycle, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.utils.data import DataLoader, IterableDataset
@@ -24,7 +24,6 @@ from mrinr.synthesis.multimodal import Multimodal, moved_by
 from mrinr.training.batch import Batch
 from mrinr.training.loop import Budget, fit
 from mrinr.training.multimodal import ModalityInvariant, _after, _inverse
-from mrinr.training.recipe import Recipe
 from mrinr.training.simulated import Wanted
 from mrinr.training.sources import Source
 
@@ -44,7 +43,7 @@ class Size:
 
     steps : of each network; None for as many as the model that ships was given
     crop, batch, pool : pixels, slices at once, heads kept at once
-    worker : whether a process of its own draws them
+    kept : whether so many batches as there are steps are drawn once; else a process of its own draws on
     slices, voxels, trees : of a forest: the first so many that networks see, see `forest.grow`
     """
 
@@ -52,14 +51,18 @@ class Size:
     crop: tuple[int, int]
     batch: int
     pool: int
-    worker: bool
+    kept: bool
     slices: int
     voxels: int
     trees: int
 
+    @property
+    def drawing(self) -> dict[str, Any]:
+        return {"size": self.crop, "batch": self.batch, "pool": self.pool}
 
-SMALL = Size(240, (80, 80), 4, 4, False, 240, 15_000, 30)
-FULL = Size(None, (96, 96), 4, 8, True, 4_000, 200_000, 60)
+
+SMALL = Size(150, (80, 80), 4, 4, True, 240, 10_000, 20)
+FULL = Size(None, (96, 96), 4, 8, False, 4_000, 200_000, 60)
 
 
 def check_packages() -> None:
@@ -88,26 +91,29 @@ def train(
     moved : inputs of "alone, moved" and "forest, moved", which learn with the second in a wrong place
     work : folder for checkpoints
     """
-    jobs = [*(("alone", subset) for subset in subsets), ("alone, moved", moved)]
-    jobs += [("one", subsets[-1]), ("longer", subsets[-1])]
+    every = subsets[-1]
+    jobs = [*(("alone", subset) for subset in subsets), ("one", every), ("longer", every)]
+    jobs.append(("alone, moved", moved))
     made: Rivals = {}
+    batches, of = cast(Iterable[Batch], ()), cast(tuple[str, ...], ())
     for n, (kind, names) in enumerate(jobs):
         part = context.stage(n / len(jobs), (n + 1) / len(jobs))
         part.progress(0, f"Training {kind}: {' + '.join(names)}")
-        stream = source.slices(
-            Wanted(names, (target,)), seed=0, size=size.crop, batch=size.batch, pool=size.pool
-        )
-        if kind.endswith("moved"):
-            stream = Misaligned(stream, names[1])
+        if names != of:
+            batches, of = source.slices(Wanted(names, (target,)), 0, **size.drawing), names
+            if names == moved:
+                batches = Misaligned(batches, names[1])
+            if size.kept:
+                batches = list(islice(batches, steps))
         if kind.startswith("alone"):
-            one = network(names, target, stream, size, steps, True, work / f"{n}", part)
-            count = math.ceil(size.slices / size.batch)
-            grown = forest.grow(islice(stream, count), names, target, size.voxels, size.trees)
+            one = network(names, target, batches, steps, True, work / f"{n}", part)
+            some = islice(batches, math.ceil(size.slices / size.batch))
+            grown = forest.grow(some, names, target, size.voxels, size.trees)
             made[kind, names] = one
             made[kind.replace("alone", "forest"), names] = grown.predict
         else:
             many = steps * (LONGER if kind == "longer" else 1)
-            one = network(names, target, stream, size, many, False, work / f"{n}", part)
+            one = network(names, target, batches, many, False, work / f"{n}", part)
             made |= {(kind, subset): one for subset in subsets}
     return made
 
@@ -115,8 +121,7 @@ def train(
 def network(
     names: Sequence[str],
     target: str,
-    stream: IterableDataset[Batch],
-    size: Size,
+    batches: Iterable[Batch],
     steps: int,
     alone: bool,
     work: Path,
@@ -125,10 +130,14 @@ def network(
     """A network that learns from all inputs together, or unless `alone` from any of them."""
     torch.manual_seed(0)
     model = Multimodal(names, [target], WIDTH, WIDTH)
-    recipe: Recipe = ModalityInvariant(model, alone=alone)
-    several: dict[str, Any] = {"num_workers": 1, "prefetch_factor": PREPARED} if size.worker else {}
+    recipe = ModalityInvariant(model, alone=alone)
+    again: Iterable[Batch] = (
+        cycle(batches)
+        if isinstance(batches, list)
+        else DataLoader(batches, batch_size=None, num_workers=1, prefetch_factor=PREPARED)  # type: ignore[arg-type]
+    )
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    fit(recipe, DataLoader(stream, batch_size=None, **several), [], Budget(steps), work, device, context)
+    fit(recipe, again, [], Budget(steps), work, device, context)
     model.eval()
 
     def predict(
@@ -142,7 +151,7 @@ def network(
 class Misaligned(IterableDataset[Batch]):
     """The same batches with the input `name` turned and shifted in the plane, as much as people are."""
 
-    def __init__(self, batches: IterableDataset[Batch], name: str) -> None:
+    def __init__(self, batches: Iterable[Batch], name: str) -> None:
         super().__init__()
         self.batches, self.name = batches, name
 
@@ -152,6 +161,5 @@ class Misaligned(IterableDataset[Batch]):
         for batch in self.batches:
             image, before = batch.seen[self.name], batch.motion[self.name]
             turn = most * (2 * torch.rand(len(image), 3, generator=random) - 1)
-            batch.seen[self.name] = moved_by(image, _inverse(turn))
-            batch.motion[self.name] = _after(turn, before)
-            yield batch
+            seen = {**batch.seen, self.name: moved_by(image, _inverse(turn))}
+            yield replace(batch, seen=seen, motion={**batch.motion, self.name: _after(turn, before)})

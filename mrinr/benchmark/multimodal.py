@@ -212,7 +212,10 @@ def fine_tuning(
     for n in range(1, len(cases) + 1):
         part = context.stage((n - 1) / (len(cases) + 1), n / (len(cases) + 1))
         where = folder / f"tuned-{n}"
-        tuned[n], _ = finetune(bundle, cases[:n], where, target, steps, context=part)
+        try:
+            tuned[n], _ = finetune(bundle, cases[:n], where, target, steps, context=part)
+        except InputError as error:  # hours of work must not be lost to one person
+            rows.failures.append(f"Failed and not counted (fine-tuning on {n}): {error}")
     for draw in draws[len(pupils) :]:
         person = draw()
         for n, model in tuned.items():

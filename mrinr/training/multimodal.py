@@ -31,7 +31,9 @@ class ModalityInvariant:
     def __init__(self, network: Multimodal, rate: float = 1e-3, alone: bool = False) -> None:
         self.alone = alone
         self.networks: dict[str, nn.Module] = {"generator": network}
-        self.optimizers = {"generator": torch.optim.Adam(network.parameters(), rate)}
+        self.optimizers: dict[str, torch.optim.Optimizer] = {
+            "generator": torch.optim.Adam(network.parameters(), rate)
+        }
 
     def decay(self, fraction: float) -> float:
         return warm_cosine(fraction)
