@@ -73,6 +73,7 @@ def run(
         "as scanned.",
         "No blending between tiles, as in the paper, but where the table says so. Means over people of means "
         "over their slices.",
+        tables.reason(found.rows, curves),
     ]
     if small:
         remarks.append(
@@ -89,7 +90,7 @@ def run(
         "76 tested).",
         f"{described}; {people} tested",
         tables.sheets(found.rows, found.locality, found.costs, found.training),
-        tables.claims(found.rows, found.locality, curves),
+        tables.claims(found.rows, found.locality),
         remarks,
         scores=found.rows,
         by_steps=found.by_steps,
