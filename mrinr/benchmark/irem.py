@@ -13,7 +13,7 @@ from mrinr.benchmark import equal_time
 from mrinr.benchmark.cases import Case, case, heads
 from mrinr.benchmark.chart import below, chart
 from mrinr.benchmark.sheets import Claim, Sheet, results
-from mrinr.benchmark.superres_tables import brain, claim, cost, ranked, sheet
+from mrinr.benchmark.superres_tables import brain, claim, cost, papers, ranked, sheet
 from mrinr.benchmark.table import Entry, compare
 from mrinr.context import Context
 from mrinr.degrade import degrade
@@ -185,6 +185,8 @@ def claims(scores: dict[str, Any], effect: dict[int, float], fair: dict[str, flo
         why = f"Brain PSNR (dB): {ranked(level)}.{in_lesions} {cost(rows, 'profile-inr', 'irem')}; "
         why += f"{cost(rows, 'tv', 'irem')}."
         good = level["irem"] > max(level["cubic"], level["srr"])
+        theirs = papers(rows)
+        why += f" By the paper's metric: {ranked({k: theirs[k] for k in ('cubic', 'srr', 'irem')})}."
         why += "" if good else _reason(level, fair)
         said.append(claim(f"IREM is above SRR and interpolation ({name})", good, why))
     counts = sorted(effect)

@@ -49,6 +49,10 @@ def sheet(
         cells += [f"{np.mean([row['mutual_information_error'][name] for row in mine]):.3f}" for name in pairs]
         cells += [_ratio(_median(mine, "cpu_ratio")), _ratio(_median(mine, "memory_ratio"))]
         made.rows.append([label, *cells, *paper.get(label, ["" for _ in paper.get("", ())])])
+    for label in paper:
+        if label and label not in labels(rows):
+            empty = [""] * (len(head) - 1 - len(paper[label]))
+            made.rows.append([f"{label} (not run)", *empty, *paper[label]])
     some = [row for row in rows if row["label"] == labels(rows)[0]]
     for floor in FLOORS:
         found = {c: [score["floors"][floor] for score in _of(some, c, "honest")] for c in contrasts}
@@ -69,6 +73,15 @@ def brain(rows: Rows, contrast: str | None = None, where: str = "brain") -> dict
             if contrast in (None, name) and scores["honest"][where]:
                 found.setdefault(row["label"], []).append(scores["honest"][where]["psnr"])
     return {label: float(np.mean(values)) for label, values in found.items()}
+
+
+def papers(rows: Rows) -> dict[str, float]:
+    """Mean PSNR (dB) of the whole volume in the paper's scaling, by label."""
+    return {
+        label: float(np.mean([s["paper"]["whole"]["psnr"] for r in rows if r["label"] == label
+                              for s in r["contrasts"].values()]))
+        for label in labels(rows)
+    }  # fmt: skip
 
 
 def mean_error(rows: Rows, name: str = "both") -> dict[str, float]:
