@@ -177,7 +177,8 @@ def reason(rows: Rows, curves: Mapping[str, Sequence[tuple[float, float]]]) -> s
     return (
         "Where the order is not the paper's the likely reason is short training; tested by training for "
         f"different numbers of steps, MSE x 1e-3: {said}. Before the longest training it is up to "
-        f"{100 * change:.0f} % higher than after it; the paper's methods differ by {100 * spread:.0f} %: {found}."
+        f"{100 * change:.0f} % higher than after it; the paper's methods differ by "
+        f"{100 * spread:.0f} %: {found}."
     )
 
 
