@@ -199,7 +199,7 @@ def claims(scores: dict[str, Any], effect: dict[int, float], fair: dict[str, flo
 def _reason(level: dict[str, float], fair: dict[str, float]) -> str:
     """Why IREM, or SRR beside interpolation, is not where the paper has it: likely, and tested."""
     gained = level["irem"] - level[HALF]
-    said = f" IREM is not trained to the end here: the second half of its steps brought {gained:+.2f} dB."
+    said = f" Likely reason: IREM's short fit; the second half of its steps brought {gained:+.2f} dB."
     if level["srr"] < level["cubic"]:
         said += (
             " These slices are point samples, which SRR does not know; on slices with its own profile srr "
