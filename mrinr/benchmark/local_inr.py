@@ -68,8 +68,8 @@ def run(
     drawn = chart(curves, "steps of training", f"MSE x 1e-3, {size.target} from {size.tasks[0].inputs[0]}")
     drawn.save(out / "local_inr_steps.png", optimize=True)
     remarks = [
-        f"Equal budgets: {size.steps} steps, batches of {size.batch}, crops of {size.crop[0]}x{size.crop[1]} for "
-        "each model, L1 and the same discriminator; simulated inputs corrupted as in training, real ones "
+        f"Equal budgets: {size.steps} steps, batches of {size.batch}, crops of {size.crop[0]}x{size.crop[1]} "
+        "for each model, L1 and the same discriminator; simulated inputs corrupted as in training, real ones "
         "as scanned.",
         "No blending between tiles, as in the paper, but where the table says so. Means over people of means "
         "over their slices.",
