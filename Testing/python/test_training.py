@@ -259,17 +259,27 @@ def test_train_makes_a_model_that_can_be_used_and_says_what_it_was_trained_on(ma
     }
     monkeypatch.setitem(KINDS, "multimodal", type(KINDS["multimodal"])(
         KINDS["multimodal"].recipe, presets, KINDS["multimodal"].wanted))  # fmt: skip
-    made = train(
-        "multimodal", [maps[0].parent], tmp_path / "model", steps=3, inputs=("T1", "T2"), targets=("FLAIR",),
-        work=tmp_path / "work", held_out=("b",), device="cpu", threads=1,
-    )  # fmt: skip
+    asked = {"inputs": ("T1", "T2"), "targets": ("FLAIR",), "held_out": ("b",), "device": "cpu", "threads": 1}
+    folders, work = [maps[0].parent], tmp_path / "work"
+    made = train("multimodal", folders, tmp_path / "model", steps=3, work=work, **asked)
     assert made.inputs == ("T1", "T2") and made.targets == ("FLAIR",)
     assert "a)" in made.card and "constant" in made.card
     metrics = made.facts["metrics"]["FLAIR"]
     assert metrics["linear"] >= metrics["constant"] - 0.01  # floors are fits, a constant among them
     assert len(made.facts["calibration"]["FLAIR"]["factors"]) == 8
     with pytest.raises(InputError, match="There is no 'c'"):
-        train("multimodal", [maps[0].parent], tmp_path / "other", held_out=("c",))
+        train("multimodal", folders, tmp_path / "other", held_out=("c",))
+    last = train("multimodal", folders, tmp_path / "last", steps=40, work=work, **asked)
+    mean = train(
+        "multimodal", folders, tmp_path / "mean", steps=40, work=work, average=made.folder, **asked
+    )  # fmt: skip
+    first, second, both = (each.network().state_dict() for each in (made, last, mean))
+    for name, weights in both.items():  # kept in half precision
+        torch.testing.assert_close(weights, (first[name] + second[name]) / 2, rtol=1e-3, atol=3e-4)
+    assert any((first[name] - both[name]).abs().max() > 6e-4 for name in both)
+    assert "Mean with its weights after 3 steps" in mean.card
+    with pytest.raises(InputError, match="of another kind or size"):
+        train("multimodal", folders, tmp_path / "other", average="brain-compact", **asked)
 
 
 # fine-tuning ---------------------------------------------------------------------------------------------

@@ -41,6 +41,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--steps", type=int, metavar="N", help="(default: the preset's)")
     add("--hours", type=float, metavar="H", help="stop after this time and save what was learned")
     add("--checkpoint", type=Path, metavar="DIR", help="where to keep what a later run continues from")
+    add(
+        "--average",
+        type=Path,
+        metavar="BUNDLE",
+        help="mean of the weights with an earlier end of this training",
+    )
     add("--held-out", nargs="+", default=[], metavar="NAME", help="subjects to judge and calibrate on")
     add("--licence", metavar="TEXT", help="of the data, for the model card")
     add("--exclude", nargs="+", default=[], metavar="NAME", help="subjects to leave alone")
@@ -69,6 +75,7 @@ def run(args: argparse.Namespace, session: Session) -> None:
         steps=args.steps,
         hours=args.hours,
         work=args.checkpoint or out.with_name(f"{out.name}.checkpoint"),
+        average=args.average,
         held_out=args.held_out,
         exclude=args.exclude,
         licence=args.licence,

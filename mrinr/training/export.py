@@ -92,6 +92,7 @@ def card(name: str, facts: dict[str, Any]) -> str:
         f"- Trained on: {training['data']} ({training['licence']})",
         f"- Trained by: `{training['command']}`, seed {training['seed']}, {training['steps']} steps, "
         f"{training['hours']} hours on {training['hardware']}",
+        *([f"- Mean with {training['averaged_with']}"] if "averaged_with" in training else []),
         "",
     ]
     if facts["metrics"]:

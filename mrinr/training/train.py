@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shlex
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils.data import DataLoader
 
 from mrinr import bundles
@@ -53,6 +55,7 @@ def train(
     steps: int | None = None,
     hours: float | None = None,
     work: Path | None = None,
+    average: str | Path | None = None,
     held_out: Sequence[str] = (),
     exclude: Sequence[str] = (),
     licence: str | None = None,
@@ -68,11 +71,14 @@ def train(
     kind : a key of `KINDS`
     data : folders of label maps (people are simulated from them) or of real subjects
     inputs, targets : sequence names; None for all that the kind takes
+    average : an earlier end of this training, with which the mean of the weights is taken (Izmailov 2018):
+        what two ends have in common depends less on the people trained on
     held_out : names of maps or subjects to watch, judge and calibrate on; the last sixth when none is named
     exclude : names of maps or subjects to leave alone
     licence : of the data, as the model card shall say it
 
-    Raises InputError for unknown names and for folders without usable data.
+    Raises InputError for unknown names, for folders without usable data and for a model to average with that
+    is of another kind or size.
     """
     from accelerate import PartialState
 
@@ -84,6 +90,10 @@ def train(
     random.seed(seed)
     set_threads(threads)
     recipe, arguments, data_arguments = build(kind, preset, shown, asked)
+    earlier = None if average is None else bundles.find(average)
+    like = kind, json.loads(json.dumps(arguments))
+    if earlier is not None and (earlier.architecture, earlier.facts["arguments"]) != like:
+        raise InputError(f"The model {earlier.name} is of another kind or size; average with one like it.")
     wanted = KINDS[kind].wanted(shown, asked)
     sources = find_sources(data, exclude)
     if kind not in RESTORERS:
@@ -115,10 +125,23 @@ def train(
         context.stage(0.02, 0.97),
     )
     if processes.is_main_process:
+        if earlier is not None:
+            into_mean(recipe.networks["generator"], earlier.network())
         facts = describe(kind, recipe, judged, training, shown, asked, seed, done)
+        if earlier is not None:
+            facts["training"]["averaged_with"] = (
+                f"its weights after {earlier.facts['training']['steps']} steps"
+            )
         bundles.save(out, recipe.networks["generator"], kind, arguments, facts, card(out.name, facts))
     processes.wait_for_everyone()
     return bundles.find(out)
+
+
+def into_mean(network: nn.Module, other: nn.Module) -> None:
+    """Replace the weights of `network` by the mean of its own and those of `other`, which is like it."""
+    with torch.no_grad():
+        for own, theirs in zip(network.parameters(), other.parameters(), strict=True):
+            own.lerp_(theirs, 0.5)
 
 
 def names_of(
