@@ -84,7 +84,8 @@ def test_a_simulated_person_has_what_the_benchmark_measures(maps):
     person = simulated("a", maps / "a.nii.gz", 2, 20)
     grid = person.brain.grid
     assert min(grid.shape) == 20 and person.lesions is not None
-    everything = [*person.truth.values(), *person.shown.values(), *person.other.values(), person.misaligned]
+    everything = [*person.truth.values(), *person.shown.values(), *person.other.values()]
+    everything += [person.misaligned, person.registered]
     assert all(volume.grid.same_as(grid) for volume in everything)
     inside = person.brain.voxels > 0
     noise = (person.shown["T1"].voxels - person.truth["T1"].voxels)[inside]
@@ -94,6 +95,7 @@ def test_a_simulated_person_has_what_the_benchmark_measures(maps):
         return np.corrcoef(volume.voxels[inside], person.truth["T1"].voxels[inside])[0, 1]
 
     assert likeness(person.misaligned) < likeness(person.shown["T1"]) - 0.02
+    assert likeness(person.registered) > likeness(person.shown["T1"]) - 0.02
 
 
 def test_people_that_the_model_was_trained_on_are_left_out_unless_they_are_named(maps):
@@ -166,8 +168,10 @@ def test_the_multimodal_benchmark_in_miniature(maps, tmp_path, monkeypatch, caps
     page = (tmp_path / "page.md").read_text()
     assert "| T1 + T2 + DWI |" in page and "0.576" in page and "3.99" in page  # ours and the paper's
     assert "No model was trained for one subset alone" in page
-    with Image.open(tmp_path / "multimodal.png") as picture:
-        assert np.asarray(picture).std() > 20
+    for file in multimodal.PICTURES:
+        assert f"({file})" in page and (tmp_path / file).stat().st_size < 150_000
+        with Image.open(tmp_path / file) as picture:
+            assert np.asarray(picture.convert("L")).std() > 10
     assert f"mrinr benchmark multimodal --small --data {maps} --subjects a b" in page
     assert "Coverage of the 90 % interval" in capsys.readouterr().out
 

@@ -32,13 +32,12 @@ def measure(
     context: Context,
     like: str | None = None,
     intervals: Intervals | None = None,
-    register: str = "off",
 ) -> dict[str, Any]:
-    """Synthesise `target`, by default trusting the headers, and score it.
+    """Synthesise `target`, trusting the headers, and score it.
 
     psnr, ssim, lesion (PSNR) as it comes; floors: PSNR by name; matched, mse: see `matched_scores`.
     """
-    found = synthesize(inputs, target, model, like, register=register, context=context.quiet())
+    found = synthesize(inputs, target, model, like, register="off", context=context.quiet())
     brain, image, wanted = person.brain.voxels > 0, found.volume.voxels, truth.voxels
     sick = None if person.lesions is None else person.lesions.voxels > 0
     top = PROTOCOLS["honest"](wanted, image, brain)[2]

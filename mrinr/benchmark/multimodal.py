@@ -14,7 +14,7 @@ from mrinr.benchmark import multimodal_tables as tables
 from mrinr.benchmark.dedicated import FULL, LONGER, SMALL, Rivals, Size, check_packages, train
 from mrinr.benchmark.measure import Intervals, measure
 from mrinr.benchmark.multimodal_claims import claims
-from mrinr.benchmark.multimodal_figure import figure
+from mrinr.benchmark.multimodal_figure import curve, figure
 from mrinr.benchmark.people import SLAB, Draw, Person, named_in, people
 from mrinr.benchmark.sheets import results
 from mrinr.benchmark.split import groups
@@ -34,11 +34,12 @@ MOVED = ("DWI", "T1")  # the second one is misaligned in the paper's section 5.3
 WRONG = "DWI and T1, misaligned"
 PUPILS, SMALL_STEPS = 3, 150  # people and steps of fine-tuning
 TUNED = ("T1", "T2")  # fine-tuned from and to, as in the paper
-PICTURE = "multimodal.png"
-PICTURE_TEXT = (
-    "FLAIR of the first person: the truth, what the model that ships makes of single inputs and of all, the "
-    "errors, and the error where only the surest voxels are kept."
-)
+PICTURES = {
+    "multimodal.png": "FLAIR of the first person: the truth, what the model that ships makes of single "
+    "inputs and of all, and the errors.",
+    "multimodal_risk.png": "FLAIR from all inputs, everybody: the error where only the voxels with the "
+    "narrowest intervals are kept.",
+}
 NOT_TRAINED = "Rivals trained for one subset alone were left out; --dedicated with --data has them."
 
 Rows = list[dict[str, Any]]
@@ -128,7 +129,7 @@ def run(
         scores=rows,
         coverage=intervals.coverage() if intervals.parts else {},
         risk=intervals.risk() if intervals.parts else {},
-        **({"picture": PICTURE, "picture_text": PICTURE_TEXT} if shown else {}),
+        pictures=PICTURES if shown else {},
     )
 
 
@@ -168,8 +169,6 @@ def one_person(
             truth = person.truth[TARGET]
             one = partial(measure, person, inputs, truth, TARGET, bundle.folder, context, like="DWI")
             rows.add("misaligned", one, label=label)
-            if label == WRONG:
-                rows.add("misaligned", partial(one, register="auto"), label=f"{label}, registered")
     for target in person.truth:
         others = [name for name in shown if name != target]
         if others and target in bundle.targets:
@@ -178,13 +177,14 @@ def one_person(
 
 def misaligned(person: Person) -> dict[str, dict[str, Volume]]:
     """By label, the inputs of the paper's section 5.3; DWI is where it belongs."""
-    if person.misaligned is None or "DWI" not in person.shown:
+    if person.misaligned is None or person.registered is None:
         return {}
     dwi = {"DWI": person.shown["DWI"]}
     return {
         "DWI alone": dwi,
         "DWI and T1, aligned": {**dwi, "T1": person.shown["T1"]},
         WRONG: {**dwi, "T1": person.misaligned},
+        f"{WRONG}, registered": {**dwi, "T1": person.registered},
     }
 
 
@@ -231,10 +231,12 @@ def subsets(names: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def save_figure(person: Person, model: Path, intervals: Intervals, out: Path, context: Context) -> None:
-    """One slice from each input alone and from all, and the curve of risk."""
+    """PICTURES: one slice from each input alone and from all, and the curve of risk."""
     whole = tuple(name for name in GIVEN if name in person.shown)
     chosen = list(dict.fromkeys([*((name,) for name in whole), whole]))
-    figure(person, TARGET, chosen, model, intervals.risk(), context).save(out / PICTURE, optimize=True)
+    first, second = PICTURES
+    figure(person, TARGET, chosen, model, context).save(out / first, optimize=True)
+    curve(intervals.risk()).save(out / second, optimize=True)
 
 
 def _described(source: Source | None, names: Sequence[str]) -> str:

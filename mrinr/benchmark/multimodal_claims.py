@@ -104,18 +104,26 @@ def _more_is_better(found: Mapping[str, Rows]) -> Claim:
     errors = {subset: error(rows) for subset, rows in some.items()}
     best, most = min(errors, key=errors.__getitem__), max(errors, key=len)
     levels = _by_count(errors)
-    good = all(a > b for a, b in zip(levels, levels[1:], strict=False)) and best == most
+    good = _falls(levels) and best == most
     matched = {subset: error(rows, "matched") for subset, rows in some.items()}
     why = (
         f"Mean MSE by the number of inputs, from one on: {_listed(levels)}, least with {' + '.join(best)}; "
         f"PSNR once intensities are matched: {_listed(_by_count(matched))} dB, best with "
         f"{' + '.join(max(matched, key=matched.__getitem__))}."
     )
+    falling = []
     for kind, words in (("alone", "models trained alone"), ("forest", "forests")):
         rows = {s: error(r) for s, r in rivals(found, kind).items()}
         if rows:
             why += f" MSE of {words}: {_listed(_by_count(rows))}."
+            falling.append(_falls(_by_count(rows)))
+    if falling and all(falling) and not good:
+        why += " So the data hold it, and the one model leaves some of it unused."
     return Claim(claim, judged(good), why)
+
+
+def _falls(values: Sequence[float]) -> bool:
+    return all(a > b for a, b in zip(values, values[1:], strict=False))
 
 
 def _by_count(values: Mapping[tuple[str, ...], float]) -> list[float]:
@@ -157,6 +165,10 @@ def _misaligned_helps(found: Mapping[str, Rows]) -> Claim:
             " It is not the gain: matched intensities say the same."
             if matched[wrong] < matched[alone]
             else " It is the gain: matched intensities say the contrary."
+        )
+        better = errors[f"{wrong}, registered"] < errors[wrong]
+        why += (
+            f" Rigid registration before the synthesis {'repairs much of it' if better else 'does not help'}."
         )
     return Claim(claim, judged(errors[wrong] < errors[alone]), why)
 

@@ -124,9 +124,9 @@ def _targets(rows: Rows) -> Sheet:
 
 def _misaligned(found: Mapping[str, Rows]) -> Sheet:
     note = (
-        "T1 turned by up to 8 degrees and shifted by up to 2 voxels, not registered unless it says so; the "
-        f"model that ships; {MEANING}; alone, forest: MSE of rivals trained for that row (misaligned: in the "
-        "plane)"
+        "T1 turned by up to 8 degrees and shifted by up to 2 voxels, not registered unless it says so (whole "
+        f"heads); the model that ships; {MEANING}; alone, forest: MSE of rivals trained for that row "
+        "(misaligned: in the plane; aligned: T1 is what the network aligns to, in the others DWI)"
     )
     head = ["inputs", *HONEST, "MSE", "MSE alone", "MSE forest", "paper: MSE", "paper: MSE forests"]
     sheet = Sheet("FLAIR from DWI and a misaligned T1", note, head)

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from mrinr.context import Context
 from mrinr.errors import InputError
 from mrinr.intensity import foreground_mask
 from mrinr.itk import resample
+from mrinr.registration import align
 from mrinr.simulation import Anatomy, from_labels, icbm, rotation, simulate_subject
 from mrinr.simulation.corruption import bias_field, rician
 from mrinr.simulation.labels import TISSUE_OF_LABEL
@@ -22,7 +24,7 @@ from mrinr.synthesis import INPUTS
 from mrinr.training.folders import Subject
 from mrinr.training.patient import load
 from mrinr.training.sources import Source, stem
-from mrinr.volume import Volume, read
+from mrinr.volume import Stack, Volume, read
 
 SLAB = 20  # slices that a small benchmark looks at; fine-tuning keeps some of 15 apart
 BIAS, NOISE = 0.1, 1 / 40  # of what a model is shown; noise as a fraction of the brain's median
@@ -38,6 +40,7 @@ class Person:
 
     truth, shown : by sequence, free of noise and as scanned
     misaligned : T1 as scanned, moved by up to DEGREES and VOXELS, which its header does not say; or None
+    registered : the same, brought back onto the DWI by rigid registration of the whole heads; or None
     other : by sequence, scans of another hospital; those of a real person are `shown`
     lesions : None where there are none
     tissue : (i, j, k) index into ALL_TISSUES; None where nobody knows
@@ -47,6 +50,7 @@ class Person:
     truth: dict[str, Volume]
     shown: dict[str, Volume]
     misaligned: Volume | None
+    registered: Volume | None
     other: dict[str, Volume]
     brain: Volume
     lesions: Volume | None
@@ -109,6 +113,7 @@ def _person(
 ) -> Person:
     rng = np.random.default_rng([number, 2])
     moved = _misaligned(volumes["T1"], rng) if "T1" in volumes else None
+    back = _registered(volumes["DWI"], moved) if moved is not None and "DWI" in volumes else None
     low, high = _slab(brain, lesions, slab)
     box = tuple(map(slice, low, high))
 
@@ -123,11 +128,13 @@ def _person(
 
     shown = {key: scanned(volume) for key, volume in truth.items()}
     other = {key[6:]: scanned(cut(v)) for key, v in volumes.items() if key.startswith("other ")}
+    wrong = None if moved is None else scanned(cut(moved))
     return Person(
         name,
         truth,
         shown,
-        None if moved is None else scanned(cut(moved)),
+        wrong,
+        None if back is None else scanned(cut(back)),
         other or shown,
         brain,
         lesions if lesions.voxels.any() else None,
@@ -151,6 +158,11 @@ def _misaligned(volume: Volume, rng: np.random.Generator) -> Volume:
     turn = rotation((a, b, c))
     turn[:3, 3] = middle - turn[:3, :3] @ middle + shift * volume.spacing
     return resample(volume.moved(turn), volume.grid)
+
+
+def _registered(still: Volume, moved: Volume) -> Volume:
+    stacks, _ = align([Stack(still, "DWI"), Stack(moved, "T1")], Context())
+    return resample(stacks[1].volume, still.grid)
 
 
 def _slab(brain: Volume, lesions: Volume, slices: int | None) -> tuple[Corner, Corner]:
