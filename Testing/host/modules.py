@@ -40,6 +40,7 @@ class ScriptedLoadableModuleWidget:
             raise NotImplementedError("The test stand-in makes module widgets with a parent only.")
         self.parent = parent
         self.layout = parent.layout()
+        slicer.app.moduleManager().connect("moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded)
 
     def resourcePath(self, filename: str) -> str:
         return os.path.join(os.path.dirname(slicer.util.modulePath(self.moduleName)), "Resources", filename)
@@ -49,6 +50,13 @@ class ScriptedLoadableModuleWidget:
 
     def cleanup(self) -> None:
         pass
+
+    def _onModuleAboutToBeUnloaded(self, moduleName: str) -> None:
+        if moduleName == self.moduleName:
+            self.cleanup()
+            slicer.app.moduleManager().disconnect(
+                "moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded
+            )
 
     def onReload(self) -> None:
         slicer.util.reloadScriptedModule(self.moduleName)

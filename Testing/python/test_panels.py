@@ -93,6 +93,14 @@ def called(widget: Any) -> str:
     return widget.objectName or f"{type(widget).__name__} {getattr(widget, 'text', '')}"
 
 
+def test_a_panel_hears_nothing_more_once_its_module_goes_away(panel):
+    name = panel.moduleName
+    panel.parent.exit()
+    assert len(panel.Observations) > 0
+    slicer.loadModule(ROOT / name / f"{name}.py")
+    assert len(panel.Observations) == 0
+
+
 def test_everything_that_can_be_used_says_what_it_does(panel):
     fill(panel)
     found = list(widgets(panel, USED))
