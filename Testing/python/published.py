@@ -15,8 +15,9 @@ from mrinr.volume import Volume, write
 SHAPE = (72, 80, 44)
 AFFINE = centred(np.diag([-1.0, -1.0, 1.0]), 1.0, SHAPE)  # as the challenges have it: L, P, S
 LESION = ((0.0, 14.0, 2.0), 5.0)  # mm: where, and its radius
-GAIN = {"T1": 1.0, "T2": 1.0, "FLAIR": 1.0, "PD": 0.6, "DWI": 0.9, "T1ce": 1.2}
-LIKE = {"PD": "T2", "DWI": "FLAIR", "T1ce": "T1"}  # sequences that no small head has are like these
+GAIN = {"T1": 1.0, "T2": 1.0, "FLAIR": 1.0, "PD": 0.6, "DWI": 0.9, "T1ce": 1.2, "DIR": 0.5}
+# Sequences that no small head has are like these.
+LIKE = {"PD": "T2", "DWI": "FLAIR", "T1ce": "T1", "DIR": "FLAIR"}
 BRATS = {"T1": "t1", "T1ce": "t1ce", "T2": "t2", "FLAIR": "flair"}
 LATER = {"T1": "t1n", "T1ce": "t1c", "T2": "t2w", "FLAIR": "t2f"}
 ISLES = {"T1": "MR_T1.70616", "T2": "MR_T2.70617", "FLAIR": "MR_Flair.70615", "DWI": "MR_DWI.70614"}
@@ -111,4 +112,13 @@ def ixi(top: Path, count: int) -> Path:
         made = person(n, {"T1": "T1", "T2": "T2", "PD": "PD"}, stripped=False)
         for key in ("T1", "T2", "PD"):
             save(made[key], top / f"IXI-{key}" / f"IXI{n:03}-Guys-0828-{key}.nii.gz")
+    return top
+
+
+def clinical(top: Path, count: int) -> Path:
+    """A hospital's MS patients: pat01/pat01_3D_DIR.nii.gz and pat01_3D_FLAIR.nii.gz, stripped."""
+    for n in range(1, count + 1):
+        made = person(n, {"DIR": "3D_DIR", "FLAIR": "3D_FLAIR"}, stripped=True)
+        for key, said in {"DIR": "3D_DIR", "FLAIR": "3D_FLAIR", "lesions": "lesions"}.items():
+            save(made[key], top / f"pat{n:02}" / f"pat{n:02}_{said}.nii.gz")
     return top

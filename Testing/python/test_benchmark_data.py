@@ -25,6 +25,8 @@ from mrinr.benchmark.local_inr_training import LOCAL, Task
 from mrinr.benchmark.people import real
 from mrinr.benchmark.split import folds
 from mrinr.context import Context
+from mrinr.errors import InputError
+from mrinr.training.folders import role_of
 from mrinr.training.sources import find_sources
 
 LAYOUTS: dict[str, tuple[Callable[[Path, int], Path], str]] = {  # and the sequences there
@@ -181,6 +183,46 @@ def test_the_multi_contrast_benchmark_on_brats_2019(tmp_path, monkeypatch):
         assert np.array_equal(
             np.sort(head.truths[contrast].voxels[head.brain.voxels > 0]), np.sort(truth[truth > 0])
         )
+
+
+def test_the_multi_contrast_benchmark_on_double_inversion_recovery(tmp_path, monkeypatch):
+    """Who has DIR and FLAIR only gets the paper's third pair, published networks and all."""
+    top = published.clinical(tmp_path / "clinic", 1)
+    networks = {"epochs": 2, "batch": 4000, "width": 16, "features": 16}
+    own = {"profile-inr": {"epochs": 1, "width": 16, "layers": 2}, "guided": {"steps": 2}}
+    few = multi_contrast.Size(24, 24, networks, False, ((1, 1),), own, 2)
+    monkeypatch.setitem(multi_contrast.SIZES, "small", few)
+    found = benchmark.run("multi-contrast", top, True, tmp_path, Context())
+    rows = found["scores"]["DIR + FLAIR"]
+    assert {row["label"] for row in rows} >= set(multi_contrast.PUBLISHED) and list(found["scores"]) == [
+        "DIR + FLAIR",
+        "learned prior",
+    ]
+    page = (tmp_path / "page.md").read_text()
+    assert "31.69 / .956 / .023" in page and "on DIR + FLAIR only" in page  # the paper's, and ours
+    assert list(found["convergence"]["psnr"]) == ["DIR", "FLAIR"]
+    head = case(heads(top, ())[0], ("DIR", "FLAIR"), None)
+    for contrast in ("DIR", "FLAIR"):
+        truth = stored(top / "pat01" / f"pat01_3D_{contrast}.nii.gz")
+        assert np.array_equal(
+            np.sort(head.truths[contrast].voxels[head.brain.voxels > 0]), np.sort(truth[truth > 0])
+        )
+
+
+def test_double_inversion_recovery_is_no_input_of_a_model(tmp_path):
+    top = published.clinical(tmp_path, 2)
+    for subject in find_sources([top], []).subjects:
+        assert list(subject.images) == ["FLAIR"] and list(subject.others) == ["DIR"]
+        assert list(real(subject, 0, None).shown) == ["FLAIR"]
+    for name in ("sub-01_dir-AP_T1w", "sub-01_dir-PA_dwi"):  # where the phase runs
+        assert role_of(name) != "DIR"
+
+
+def test_nobody_with_two_contrasts_is_told(tmp_path):
+    top = published.clinical(tmp_path / "clinic", 1)
+    next(top.glob("*/*DIR*")).unlink()
+    with pytest.raises(InputError, match="has both contrasts of a pair"):
+        benchmark.run("multi-contrast", top, True, tmp_path, Context())
 
 
 def test_the_irem_benchmark_on_ixi(tmp_path, monkeypatch):

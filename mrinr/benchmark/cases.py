@@ -55,7 +55,7 @@ class Head:
         return {self.name} | ({self.subject.person} if self.subject else set())
 
     def has(self, contrasts: Sequence[str]) -> bool:
-        return self.subject is None or set(contrasts) <= set(self.subject.images)
+        return self.subject is None or set(contrasts) <= set(self.subject.scans)
 
 
 def heads(data: Path | None, names: Sequence[str], most: int | None = None, seed: int = 0) -> list[Head]:
@@ -104,12 +104,12 @@ def _anatomy(labels: Path | None, size: int | None) -> Anatomy:
 
 
 def _real(subject: Subject, contrasts: Sequence[str], size: int | None, on_lesions: bool) -> Case:
-    scans = {c: read(subject.images[c]) for c in contrasts}
+    scans = {c: read(subject.scans[c]) for c in contrasts}
     for c, volume in scans.items():
         check_image(volume)
         if volume.spacing.max() > THICKEST:
             raise InputError(
-                f"{subject.images[c]} has voxels of {volume.spacing.max():.1f} mm: no truth; leave "
+                f"{subject.scans[c]} has voxels of {volume.spacing.max():.1f} mm: no truth; leave "
                 f"{subject.name} out."
             )
     first, *_ = scans.values()

@@ -58,14 +58,16 @@ PLANES = {
     ("DIR", "FLAIR"): ("axial", "sagittal"),
 }
 
+CHIEF = ("T1", "FLAIR")
+
 
 @dataclass(frozen=True)
 class Size:
     """How much is done.
 
     voxels : of the middle of a head (None: all); prior_voxels : of the heads that the prior is judged on
-    networks : settings of the published networks; everywhere : on every pair, else on T1 + FLAIR only
-    weights : (alpha, beta), on T1 + FLAIR
+    networks : settings of the published networks; everywhere : on every pair, else on the chief one only
+    weights : (alpha, beta), on the chief pair
     own : settings of this package's methods by name; steps : of the patient's own network, for the prior
     """
 
@@ -94,8 +96,9 @@ def run(
 ) -> dict[str, Any]:
     """Every pair on the paper's degradation, loss weights, convergence; the prior's table; the picture.
 
-    Small: the middle of the first head, the published networks on T1 + FLAIR only; of the heads that the
-    prior is judged on a larger part. models : the prior, one; that which ships by default.
+    Small: the middle of the first head, the published networks on the chief pair only, which is T1 + FLAIR
+    where somebody has it; of the heads that the prior is judged on a larger part. models : the prior, one;
+    that which ships by default. Raises InputError where nobody has both contrasts of a pair.
     """
     if len(models) > 1:
         raise InputError("Name one --models, the learned prior to judge.")
@@ -106,10 +109,14 @@ def run(
     said: list[Claim] = []
     curve, shown, person = None, {}, None
     pairs = [pair for pair in PLANES if any(head.has(pair) for head in found)]
+    if not pairs:
+        named = ", ".join(" + ".join(pair) for pair in PLANES)
+        raise InputError(f"Nobody in {data} has both contrasts of a pair ({named}); name another folder.")
+    chief = CHIEF if CHIEF in pairs else pairs[-1]
     for n, pair in enumerate(pairs):
         able = [head for head in found if head.has(pair)][: 1 if small else None]
         people = [case(head, pair, size.voxels, "ms") for head in able]
-        main = pair == ("T1", "FLAIR")
+        main = pair == chief
         part = context.stage(0.5 * n / len(pairs), 0.5 * (n + 1) / len(pairs))
         published = size.everywhere or main
         rows, made = compare(
@@ -138,10 +145,11 @@ def run(
     scores["learned prior"] = rows
     if person is not None and curve is not None:
         picture(person, shown, curve).save(out / "multi_contrast.png", optimize=True)
+    unseen = "" if "coronal" in PLANES[chief] else ", a plane that no stack saw finely"
     drawn = {
         "picture": "multi_contrast.png",
         "picture_text": "Top: mutual information and PSNR by epoch. Below: truth and reconstructions of "
-        "FLAIR, coronal, a plane that no stack saw finely.",
+        f"{chief[1]}, coronal{unseen}.",
     }
     everyone = ", ".join(dict.fromkeys(row["case"] for group in scores.values() for row in group))
     return results(
@@ -152,7 +160,7 @@ def run(
         everyone,
         sheets,
         said + prior_table.claims(rows),
-        [*remarks(size, small, found), *left_out],
+        [*remarks(size, small, found, chief), *left_out],
         scores=scores,
         convergence=curve,
         **(drawn if curve is not None else {}),
@@ -218,7 +226,7 @@ def _broken(level: dict[str, float]) -> str:
     return ", ".join(f"{b} is not above {a}" for a, b in steps if level[b] <= level[a])
 
 
-def remarks(size: Size, small: bool, found: Sequence[Head]) -> list[str]:
+def remarks(size: Size, small: bool, found: Sequence[Head], chief: tuple[str, str]) -> list[str]:
     said = ["LPIPS is not computed: its weights are in no package, and none were given."]
     missing = [" + ".join(pair) for pair in PLANES if not any(head.has(pair) for head in found)]
     if missing:
@@ -227,17 +235,19 @@ def remarks(size: Size, small: bool, found: Sequence[Head]) -> list[str]:
         s = size.networks
         said.append(
             f"Small: the middle {size.voxels} voxels of one head; published networks {s['width']} wide, not "
-            f"1024, for {s['epochs']} epochs in batches of {s['batch']}, not 50 of 1000, on T1 + FLAIR only."
+            f"1024, for {s['epochs']} epochs in batches of {s['batch']}, not 50 of 1000, on "
+            f"{' + '.join(chief)} only."
         )
     return said
 
 
 def picture(person: Case, made: dict[str, dict[str, Volume]], curve: dict[str, Any]) -> Any:
-    truth = person.truths["FLAIR"]
+    contrast = list(person.truths)[-1]
+    truth = person.truths[contrast]
     axis, dark_bright = plane_axis(truth, "coronal"), window(truth)
-    shown = {"truth": truth, **{label: volumes["FLAIR"] for label, volumes in made.items()}}
+    shown = {"truth": truth, **{label: volumes[contrast] for label, volumes in made.items()}}
     planes = [slice_image(v, axis, middle(v, axis), dark_bright, HEIGHT) for v in shown.values()]
     charts, captions = convergence.charts(curve)
     half, names = (len(planes) + 1) // 2, list(shown)
-    scans = panel([planes[:half], planes[half:]], [names[:half], names[half:]], "FLAIR, coronal")
+    scans = panel([planes[:half], planes[half:]], [names[:half], names[half:]], f"{contrast}, coronal")
     return below(panel([charts], [captions], "Convergence"), scans)

@@ -106,7 +106,7 @@ def cost(rows: Rows, mine: str, theirs: str) -> str:
     """In words: how `mine` compares with `theirs` in quality and CPU time, ratio of medians."""
     gain = brain(rows)[mine] - brain(rows)[theirs]
     seconds = [_median([r for r in rows if r["label"] == label], "cpu_seconds") for label in (mine, theirs)]
-    return f"{mine}: {gain:+.2f} dB beside {theirs} at 1/{seconds[1] / max(seconds[0], 1e-9):.0f} of its time"
+    return f"{mine}: {gain:+.2f} dB beside {theirs} at {_share(seconds[0] / max(seconds[1], 1e-9))} its time"
 
 
 def _of(rows: Rows, contrast: str, protocol: str) -> list[Any]:
@@ -125,6 +125,10 @@ def _lesions(scores: Sequence[Any]) -> str:
 
 def _median(rows: Rows, key: str) -> float:
     return float(np.median([row[key] for row in rows]))
+
+
+def _share(part: float) -> str:
+    return f"{part:.1f} times" if part > 2 / 3 else f"1/{1 / max(part, 1e-9):.0f} of"
 
 
 def _ratio(value: float) -> str:

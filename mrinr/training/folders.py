@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # Files that carry their subject in front of the sequence: IXI002-Guys-0828-T1, BraTS20_Training_001_t1ce.
 NAMED = re.compile(r"(IXI\d+-\w+-\d+|BraTS.+)[-_]([A-Za-z0-9]+)", re.IGNORECASE)
 PARTS = ("raw_data", "preprocessed_data", "masks", "anat")  # folders inside a subject's folder
+OTHERS = ("DIR",)  # no model takes or makes them, but they can be super-resolved
+PHASE = re.compile(r"(^|_)dir-(AP|PA|LR|RL|IS|SI)(_|$)")  # in BIDS: where the phase runs
 LATER = re.compile(r"(BraTS-\w+-\d+|brats_\w+_pat\d+)[-_]\d+", re.IGNORECASE)  # a number for each scan of one
 
 
@@ -32,12 +34,19 @@ class Subject:
 
     images : files by sequence, in the order of `mrinr.synthesis.INPUTS`
     brain, lesions : masks; None where there are none
+    others : files by contrast, of `OTHERS`; training and synthesis never see them
     """
 
     name: str
     images: dict[str, Path]
     brain: Path | None = None
     lesions: Path | None = None
+    others: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def scans(self) -> dict[str, Path]:
+        """All files by contrast."""
+        return {**self.images, **self.others}
 
     @property
     def person(self) -> str:
@@ -74,9 +83,9 @@ def look(folder: Path) -> tuple[list[Subject], list[Path]]:
 
 
 def role_of(name: str) -> str | None:
-    """What a file is by the name in front of its ending: a sequence of INPUTS, "brain", "lesions" or None."""
-    role = scan_of(name)
-    return role if role in (*INPUTS, "brain", "lesions") else None
+    """What a file is by the name in front of its ending: of INPUTS or OTHERS, "brain", "lesions" or None."""
+    role = None if PHASE.search(name) else scan_of(name)
+    return role if role in (*INPUTS, *OTHERS, "brain", "lesions") else None
 
 
 def within(wanted: Wanted, names: Container[str]) -> Wanted | None:
@@ -103,8 +112,9 @@ class _Group:
             role = role_of(stem(path))
             if role:
                 roles.setdefault(role, path)
-        images = {name: roles[name] for name in INPUTS if name in roles}
-        return Subject(self.name, images, roles.get("brain"), roles.get("lesions")) if images else None
+        images, others = ({name: roles[name] for name in some if name in roles} for some in (INPUTS, OTHERS))
+        masks = roles.get("brain"), roles.get("lesions")
+        return Subject(self.name, images, *masks, others) if images else None
 
 
 def _best_first(files: Iterable[Path]) -> list[Path]:
