@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import shell
 import small_contrast
 import torch
 from simulated_head import label_map
@@ -68,6 +71,50 @@ def real(tmp_path_factory):
         brain = small_contrast.tissues(affine, SHAPE) > 1
         write(Volume(brain.astype(np.float32), affine), folder / person / "brain.nii.gz")
     return folder
+
+
+# packages ------------------------------------------------------------------------------------------------
+
+WITHOUT = """
+import sys
+from importlib.machinery import PathFinder
+
+find = PathFinder.find_spec
+missing = sys.argv[1].split(",")
+PathFinder.find_spec = classmethod(
+    lambda cls, name, *rest: None if name.partition(".")[0] in missing else find(name, *rest)
+)
+from mrinr.cli import main
+
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("missing", "command", "told"),
+    [
+        ("monai", "local-inr --small", "monai: pip install 'mrinr[train]'"),
+        ("monai,accelerate", "local-inr --small", "accelerate and monai: pip install 'mrinr[train]'"),
+        ("monai", "crl --small --data {maps} --subjects a", "monai: pip install 'mrinr[train]'"),
+        ("monai", "crl --small --data {real} --subjects ben", "monai: pip install 'mrinr[train]'"),
+        (
+            "sklearn",
+            "multimodal --small --dedicated --data {maps} --subjects a",
+            "scikit-learn: pip install 'mrinr[benchmark]'",
+        ),
+        (
+            "accelerate,sklearn",
+            "multimodal --small --dedicated --data {maps} --subjects a",
+            "accelerate and scikit-learn: pip install 'mrinr[train,benchmark]'",
+        ),
+    ],
+)
+def test_rivals_without_their_packages_say_what_to_install(maps, real, tmp_path, missing, command, told):
+    words = [word.format(maps=maps, real=real) for word in command.split(" ")]
+    argv = [sys.executable, "-c", WITHOUT, missing, "benchmark", *words, "--out", str(tmp_path / "out")]
+    done = subprocess.run(argv, env=shell.environment(), capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1] == f"mrinr: Training rivals needs {told}."
+    assert "Traceback" not in done.stderr and done.returncode == 2
 
 
 # contrast: real people -----------------------------------------------------------------------------------

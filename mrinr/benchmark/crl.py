@@ -14,6 +14,7 @@ from mrinr import bundles
 from mrinr.benchmark import crl_rivals as rivals
 from mrinr.benchmark import crl_scans as scans
 from mrinr.benchmark import crl_tables as tables
+from mrinr.benchmark import extras
 from mrinr.benchmark.crl_figure import figure
 from mrinr.benchmark.crl_measure import NINE, PICTURED, Findings, costs, one_person, pictured, seen_by
 from mrinr.benchmark.crl_people import Slab, slabs
@@ -139,7 +140,10 @@ def _people(
         if unknown:
             raise InputError(f"There is no '{min(unknown)}' among those who have all nine sequences.")
         tested = [each for each in there if each.name in names]
-        pupils = [scans.load(each, None, context) for each in there if each.name not in names]
+        others = [each for each in there if each.name not in names]
+        if others:
+            extras.check(extras.TRAINING)
+        pupils = [scans.load(each, None, context) for each in others]
         slabs_of = (scans.load(each, size.slices, context) for each in tested)
         described = f"{len(there)} real people with nine sequences; {len(tested)} tested ({', '.join(names)})"
         return People(slabs_of, len(tested), described, pupils=pupils, real=True)
@@ -160,6 +164,8 @@ def _people(
         left = find_sources([Path(str(data))], [stem(path) for path in maps]).maps
     except InputError:
         left = ()
+    if left:
+        extras.check(extras.TRAINING)
     return People(made, len(maps), source.described, maps=left)
 
 

@@ -5,7 +5,6 @@ Networks and forests for one subset of inputs alone, and one network for all sub
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +18,6 @@ from torch.utils.data import DataLoader, IterableDataset
 from mrinr.benchmark import forest
 from mrinr.benchmark.people import DEGREES, VOXELS
 from mrinr.context import Context
-from mrinr.errors import InputError
 from mrinr.synthesis.multimodal import Multimodal, moved_by
 from mrinr.training.batch import Batch
 from mrinr.training.loop import Budget, fit
@@ -27,7 +25,6 @@ from mrinr.training.multimodal import ModalityInvariant, _after, _inverse
 from mrinr.training.simulated import Wanted
 from mrinr.training.sources import Source
 
-EXTRAS = {"accelerate": "train", "monai": "train", "sklearn": "benchmark"}  # package: what installs it
 WIDTH = 16  # of encoders and decoders, as in the preset "compact"
 LONGER = 2
 PREPARED = 8  # batches that a process draws ahead
@@ -63,14 +60,6 @@ class Size:
 
 SMALL = Size(150, (80, 80), 4, 4, True, 240, 10_000, 20)
 FULL = Size(None, (96, 96), 4, 8, False, 4_000, 200_000, 60)
-
-
-def check_packages() -> None:
-    """Raise InputError where one that training needs is missing."""
-    missing = [name for name in EXTRAS if importlib.util.find_spec(name) is None]
-    if missing:
-        extras = ",".join(dict.fromkeys(EXTRAS[name] for name in missing))
-        raise InputError(f"Training rivals needs the extra packages: pip install 'mrinr[{extras}]'.")
 
 
 def train(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from mrinr import bundles
+from mrinr.benchmark import extras
 from mrinr.benchmark import local_inr_tables as tables
 from mrinr.benchmark.chart import chart
 from mrinr.benchmark.costs import Cost, cost
@@ -56,6 +57,7 @@ def run(
     Small: trained on a quarter of the people, tested on the others; else fourfold cross-validation. Without
     data, people are warps of the ICBM152 anatomy, which are one subject. `out` gets the figures.
     """
+    extras.check(extras.TRAINING)
     size, found = SIZES["small" if small else "full"], Findings([], [], {}, {}, {})
     with tempfile.TemporaryDirectory() as made, _source(data, subjects) as source:
         parts = folds(source, small)

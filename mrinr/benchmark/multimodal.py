@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from mrinr import bundles
+from mrinr.benchmark import extras
 from mrinr.benchmark import multimodal_tables as tables
-from mrinr.benchmark.dedicated import FULL, LONGER, SMALL, Rivals, Size, check_packages, train
+from mrinr.benchmark.dedicated import FULL, LONGER, SMALL, Rivals, Size, train
 from mrinr.benchmark.measure import Intervals, measure
 from mrinr.benchmark.multimodal_claims import claims
 from mrinr.benchmark.multimodal_figure import curve, figure
@@ -78,7 +79,7 @@ def run(
     steps = size.steps or max(1, int(card["steps"]))
     trains = data is not None and (dedicated or not small)
     if trains:
-        check_packages()
+        extras.check({**extras.TRAINING, **extras.FOREST})
         if parts[0][0] is None:
             raise InputError("All people are tested on; leave some to train on with --subjects.")
     intervals, rows, able, names, shown = Intervals(), Findings(), [], [], None
