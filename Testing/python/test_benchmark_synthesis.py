@@ -287,3 +287,8 @@ def test_nobody_is_trained_and_tested_on(maps):
     assert sorted(n for _, testing in folds(source, small=False) for n in testing.names) == list(NAMES)
     ((training, testing),) = folds(source, small=True)
     assert len(training.maps) == 1 and len(testing.maps) == 3
+    two = find_sources([maps], NAMES[2:])
+    ((training, testing),) = folds(two, small=True)
+    assert len(training.maps) == len(testing.maps) == 1 and training != testing
+    with pytest.raises(InputError, match="needs 4 people or more, not 2"):
+        folds(two, small=False)

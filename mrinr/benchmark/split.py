@@ -21,14 +21,16 @@ def folds(source: Source, small: bool, seed: int = 0) -> list[tuple[Source, Sour
     """(to train on, to test on) for each quarter; a small benchmark trains on one quarter, tests on the rest.
 
     Label maps are dealt out in the order of the size of their ventricles, real people in one that `seed`
-    draws. Raises InputError for fewer people than quarters, unless there is one label map alone.
+    draws. Raises InputError for fewer people than quarters (small: than two), unless there is one label map
+    alone.
     """
     if len(source.maps) == 1 and not source.subjects:
         return [(source, source)]
     fraction = {stem(path): _ventricles(path) for path in source.maps}
     names = [*sorted(fraction, key=lambda name: fraction[name]), *shuffled(source, seed)]
-    if len(names) < QUARTERS:
-        raise InputError(f"This benchmark needs {QUARTERS} people or more, not {len(names)}.")
+    fewest = 2 if small else QUARTERS
+    if len(names) < fewest:
+        raise InputError(f"This benchmark needs {fewest} people or more, not {len(names)}.")
     quarters = [names[n::QUARTERS] for n in range(QUARTERS)]
     if small:
         return [source.split([name for quarter in quarters[1:] for name in quarter])]
