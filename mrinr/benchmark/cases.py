@@ -24,6 +24,7 @@ from mrinr.volume import Stack, Volume, check_image, read
 MARGIN = 4  # voxels around the brain
 THICKEST = 1.5  # mm: coarser scans are no truth for thinner slices
 UNEQUAL = 1.05  # spacings of a grid that differ by more are made 1 mm, as the multi-contrast paper has them
+REAL = "Real scans are taken as truth as they are: one made of thicker slices is smooth along their axis."
 
 Corner = tuple[int, int, int]
 

@@ -15,11 +15,11 @@ from mrinr.training.contrast_sequences import UNSEEN
 NEIGHBOUR = {"CRL4": "CRL7", "CRL6": "CRL7"}  # of the nine that are shown, the one of the most similar TE
 
 
-def unseen(rows: Rows, target: str, other: str) -> tuple[float, float]:
-    """Mean PSNR of both targets from the sources that are neither."""
+def unseen(rows: Rows, target: str, other: str, key: str = "psnr") -> tuple[float, float]:
+    """Mean PSNR (or another `key`) of both targets from the sources that are neither."""
     sources = [name for name in NINE if name not in (target, other)]
     return tuple(  # type: ignore[return-value]
-        float(np.mean([mean(cell(rows, source, each), "psnr") for source in sources]))
+        float(np.mean([mean(cell(rows, source, each), key) for source in sources]))
         for each in (target, other)
     )
 
@@ -28,14 +28,15 @@ def never_shown(rows: Rows, near: Mapping[str, MRSequence]) -> Sheet:
     sheet = Sheet(
         "Sequences never shown",
         f"{ALONE} and the sources that are neither; the nearest draw: of 20,000 that training may make",
-        ("target", "PSNR", "beside", "PSNR beside", "difference"),
+        ("target", "PSNR", "reference", "linear", "identity", "beside", "PSNR beside", "difference"),
     )
     for name in UNSEEN:
         key = f"near {name}"
         drawn = f"the nearest draw (TR {near[key].TR:.0f}, TE {near[key].TE:.1f})"
         for other, called in ((key, drawn), (NEIGHBOUR[name], NEIGHBOUR[name])):
             own, beside = unseen(rows, name, other)
-            sheet.rows.append([name, own, called, beside, own - beside])
+            floors = [unseen(rows, name, other, key)[0] for key in ("reference", "linear", "identity")]
+            sheet.rows.append([name, own, *floors, called, beside, own - beside])
     return sheet
 
 
@@ -61,7 +62,7 @@ def fused(rows: Rows) -> list[dict[str, Any]]:
         first, second = known.values()
         means = {"first": first, "second": second, "better": better}
         found.append(
-            {"pair": " + ".join(names), "reference": mean(some, "reference")}
+            {"pair": " + ".join(names), "reference": mean(some, "reference"), "linear": mean(some, "linear")}
             | {key: tuple(np.mean(values, 0)) for key, values in means.items()}
         )
     return found
@@ -78,11 +79,11 @@ def two_sources(rows: Rows) -> Sheet:
         f"{ALONE} and the targets that are neither; each source alone and both together in its own units; "
         "better: for each target the source that is better alone",
         ("sources", "first: together", "alone", "second: together", "alone", "better: together", "alone",
-         "reference together"),
+         "reference together", "linear together"),
     )  # fmt: skip
     for each in fused(rows):
         numbers = [number for key in ("first", "second", "better") for number in each[key]]
-        sheet.rows.append([each["pair"], *numbers, each["reference"]])
+        sheet.rows.append([each["pair"], *numbers, each["reference"], each["linear"]])
     return sheet
 
 

@@ -22,6 +22,7 @@ PAPER = {  # the paper's Table 2, PSNR and SSIM in %, in the order of METHODS
     "T2 to T2-FLAIR": ((25.42, 88.07), (24.90, 84.64), (22.00, 79.87), (24.41, 87.96)),
 }
 FLOORS = ("reference", "linear", "identity")
+PAPERS_FLOORS = ("papers_linear", "papers_identity")
 NOT_RUN = (
     "ResViT and PTNet, the paper's transformers, were not run: ResViT starts from weights of ImageNet that "
     "no package carries, and without them neither learns enough in the steps that fit here."
@@ -43,15 +44,16 @@ def sheets(rows: Rows, rivals: Rows) -> list[Sheet]:
         "Table 2, as the paper measures",
         f"{ALONE} / SSIM of the slab, what is not brain dark, each image min-max scaled (the paper: 10 real "
         "people, 5-fold)",
-        ("direction", *made, *(f"paper: {name}" for name in METHODS)),
+        ("direction", *made, "linear", "identity", *(f"paper: {name}" for name in METHODS)),
     )
     for name, (source, target) in DIRECTIONS.items():
         some = {label: cell(each, source, target) for label, each in made.items()}
         floors = [mean(cell(first, source, target), floor) for floor in FLOORS]
         honest.rows.append([name, *(_both(each, "psnr", "ssim") for each in some.values()), *floors])
         printed = [f"{a:.2f} / {b / 100:.3f}" for a, b in PAPER[name]]
+        lowest = [mean(cell(first, source, target), floor) for floor in PAPERS_FLOORS]
         papers.rows.append(
-            [name, *(_both(each, "papers", "papers_ssim") for each in some.values()), *printed]
+            [name, *(_both(each, "papers", "papers_ssim") for each in some.values()), *lowest, *printed]
         )
     return [honest, papers]
 
@@ -112,20 +114,36 @@ def _against_rivals(ours: Rows, rivals: Rows) -> Claim:
     claim = "One model for all is better than networks trained for one direction each, in all six"
     if not rivals:
         return Claim(claim, "not testable here", f"Nobody was left to train them on. {NOT_RUN}")
-    lead = {
-        f"{name} beside {kind}": mean(cell(ours, *pair), "psnr") - mean(cell(of(rivals, kind), *pair), "psnr")
+    lead, theirs = _lead(ours, rivals, "psnr"), _lead(ours, rivals, "papers")
+    least = min(lead, key=lead.__getitem__)
+    won, won_theirs = (sum(value > 0 for value in each.values()) for each in (lead, theirs))
+    verdict = "not reproduced"
+    if won == len(lead):
+        verdict = "reproduced here"
+        if won_theirs < won:
+            verdict = "reproduced by the honest metric, not by the paper's"
+    return Claim(
+        claim,
+        verdict,
+        f"In the brain better in {won} of {len(lead)} comparisons, by {_mean_of(lead):.1f} dB on average; "
+        f"least: {lead[least]:+.1f} dB ({least}). By the paper's metric, in which the brightest voxel of an "
+        f"image sets its scale, in {won_theirs}, by {_mean_of(theirs):.1f} dB. The model was trained much "
+        "longer than these rivals: it shows that one model can serve all, not that its design is better. "
+        f"{NOT_RUN}",
+    )
+
+
+def _mean_of(values: Mapping[str, float]) -> float:
+    return float(np.mean(list(values.values())))
+
+
+def _lead(ours: Rows, rivals: Rows, key: str) -> dict[str, float]:
+    """By direction and rival, how far the model is above it."""
+    return {
+        f"{name} beside {kind}": mean(cell(ours, *pair), key) - mean(cell(of(rivals, kind), *pair), key)
         for name, pair in DIRECTIONS.items()
         for kind in models(rivals)
     }
-    least = min(lead, key=lead.__getitem__)
-    won = sum(value > 0 for value in lead.values())
-    return Claim(
-        claim,
-        "reproduced here" if won == len(lead) else "not reproduced",
-        f"Better in {won} of {len(lead)} comparisons, by {np.mean(list(lead.values())):.1f} dB on average; "
-        f"least: {lead[least]:+.1f} dB ({least}). The model was trained much longer than these rivals: it "
-        f"shows that one model can serve all, not that its design is better. {NOT_RUN}",
-    )
 
 
 def costs(found: Mapping[str, Cost], first: str) -> Sheet:

@@ -26,11 +26,17 @@ def measured(
     papers, papers_ssim : of the slab (the mean over its slices), what is not brain dark, each image min-max
         scaled
     reference, identity, linear : PSNR of the voxel-wise reference and of the floors
+    papers_identity, papers_linear : of the floors, as `papers`
     """
     truth, brain = person.truth[target].voxels, person.inside
     top = PROTOCOLS["honest"](truth, image, brain)[2]
     fitted = _floors(person.truth[target], brain, [person.seen(name) for name in names])
-    papers = PROTOCOLS["crl"](truth * brain, image * brain, brain)
+
+    def as_the_paper(image: np.ndarray) -> tuple[Any, ...]:
+        return PROTOCOLS["crl"](truth * brain, image * brain, brain)
+
+    papers = as_the_paper(image)
+    low = {f"papers_{name}": psnr_of(as_the_paper(fitted[name])) for name in ("identity", "linear")}
     slices = zip(*(np.moveaxis(x, 2, 0) for x in papers[:2]), strict=True)
     return {
         "person": person.name,
@@ -38,12 +44,17 @@ def measured(
         "target": target,
         "psnr": psnr(truth, image, brain, top),
         "ssim": ssim(truth * brain, image * brain, brain, top),
-        "papers": psnr(papers[0], papers[1], None, papers[2]),
+        "papers": psnr_of(papers),
         "papers_ssim": float(np.mean([ssim(a, b, None, papers[2]) for a, b in slices])),
         "reference": reference(person, tuple(sorted(names)), target, played),
         "identity": psnr(truth, fitted["identity"], brain, top),
         "linear": psnr(truth, fitted["linear"], brain, top),
+        **low,
     }
+
+
+def psnr_of(papers: tuple[Any, ...]) -> float:
+    return psnr(papers[0], papers[1], None, papers[2])
 
 
 def gain(person: Slab, target: str, image: np.ndarray) -> float:

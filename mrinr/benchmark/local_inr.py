@@ -18,7 +18,7 @@ from mrinr.benchmark.costs import Cost, cost
 from mrinr.benchmark.local_inr_people import batches, tested
 from mrinr.benchmark.local_inr_score import made_by, score, ships
 from mrinr.benchmark.local_inr_training import CONTROL, LOCAL, SIZES, Size, Task, Trained, trained
-from mrinr.benchmark.locality import Seen, locality, picture
+from mrinr.benchmark.locality import Seen, constant, locality, picture
 from mrinr.benchmark.people import named_in, those_named
 from mrinr.benchmark.sheets import results
 from mrinr.benchmark.split import folds
@@ -38,7 +38,8 @@ BY_STEPS = ("pix2pix", LOCAL)  # trained shorter and longer, too
 class Findings:
     """rows : scores by person, label and inputs; by_steps : the same with "steps"; of the first fold
 
-    locality : by label of the network (global encoding, local encoding); costs : by label
+    locality : by label of the network (global encoding, local encoding); constant : its floor, dB
+    costs : by label
     training : CPU-seconds by label
     """
 
@@ -47,6 +48,7 @@ class Findings:
     locality: dict[str, Seen]
     costs: dict[str, Cost]
     training: dict[str, float]
+    constant: float = float("nan")
 
 
 def run(
@@ -80,7 +82,7 @@ def run(
     if small:
         remarks.append(
             f"Small: narrow networks, {size.steps} steps (the paper: 60 epochs of whole volumes), "
-            f"{size.slices} slices of each person; trained on a quarter of the people; no grid of 80x64."
+            f"{size.slices} slices of each person; {' and '.join(parts[0][0].names)} trained on; no grid of 80x64."
         )
     if data is None:
         remarks.append("All people are warps of one head: they count as one subject.")
@@ -91,7 +93,7 @@ def run(
         "with one input and with three (Chen et al., ISBI 2023, Table 1; BraTS 2018, 296 people trained on, "
         "76 tested).",
         f"{described}; {people} tested",
-        tables.sheets(found.rows, found.locality, found.costs, found.training),
+        tables.sheets(found.rows, found.locality, found.constant, found.costs, found.training),
         tables.claims(found.rows, found.locality),
         remarks,
         scores=found.rows,
@@ -190,6 +192,7 @@ def _shown(
     tiled = [label for label in (LOCAL, CONTROL) if label in models]
     networks = {label: cast(LocalINR, models[label].network) for label in tiled}
     found.locality = {label: locality(network, batch, size.target) for label, network in networks.items()}
+    found.constant = constant(batch, size.target)
     picture(networks, batch, size.target).save(out / "locality.png", optimize=True)
     one = Batch(
         {name: x[:1] for name, x in batch.seen.items()},

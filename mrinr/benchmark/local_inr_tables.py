@@ -42,7 +42,11 @@ def values(people: Mapping[str, Mapping[str, Any]], key: str) -> np.ndarray:
 
 
 def sheets(
-    rows: Rows, locality: Mapping[str, Seen], costs: Mapping[str, Cost], training: Mapping[str, float]
+    rows: Rows,
+    locality: Mapping[str, Seen],
+    constant: float,
+    costs: Mapping[str, Cost],
+    training: Mapping[str, float],
 ) -> list[Sheet]:
     """One for each set of inputs, then locality and costs."""
     note = (
@@ -70,10 +74,10 @@ def sheets(
             level = float(values(people, f"floor {floor}").mean())
             sheet.rows.append([f"floor: {floor}", str(len(people)), "", "", "", level, "", "", ""])
         made.append(sheet)
-    return [*made, _local(locality), _costs(costs, training)]
+    return [*made, _local(locality, constant), _costs(costs, training)]
 
 
-def _local(locality: Mapping[str, Seen]) -> Sheet:
+def _local(locality: Mapping[str, Seen], constant: float) -> Sheet:
     sheet = Sheet(
         "Locality",
         "the slice with the most brain of one person; brain PSNR (dB) with the perceptron of every tile, and "
@@ -83,6 +87,7 @@ def _local(locality: Mapping[str, Seen]) -> Sheet:
     )
     for label, seen in locality.items():
         sheet.rows.extend((label, name, each["psnr"], each["pattern"]) for name, each in seen.items())
+    sheet.rows.append(("floor: constant", "", constant, None))
     return sheet
 
 
@@ -111,7 +116,7 @@ def curves(by_steps: Rows) -> dict[str, list[tuple[float, float]]]:
 
 def _spread(people: Mapping[str, Mapping[str, Any]], key: str, factor: float) -> str:
     found = factor * values(people, key)
-    return f"{found.mean():.2f} ± {found.std():.2f}"
+    return f"{found.mean():.2f} ± {found.std():.2f}" if len(found) > 1 else f"{found[0]:.2f}"
 
 
 def _tested(people: Mapping[str, Mapping[str, Any]], others: Mapping[str, Mapping[str, Any]]) -> str:
@@ -153,8 +158,8 @@ def claims(rows: Rows, locality: Mapping[str, Seen]) -> list[Claim]:
         Claim(
             "Fine detail of enhancing tumours comes out better",
             "not testable here",
-            "Simulated tumours enhance by rule, and a few hundred steps draw no fine detail; BraTS in --data "
-            "would tell.",
+            "Simulated tumours enhance by rule, and so short a training draws no fine detail; BraTS in "
+            "--data at full size would tell.",
         ),
     ]
 

@@ -68,7 +68,7 @@ class Size:
 THREE = Task(("T1", "T2", "FLAIR"), ("pix2pix", LOCAL))
 SIZES = {
     "small": Size(
-        48, 3, (16, 5), (30, 8), 16, 8, 800, (200, 1600), 1, 400, 6,
+        48, 3, (16, 5), (30, 8), 16, 8, 1600, (400, 800), 1, 400, 6,
         (Task(("T2",), tuple(label for label in EVERY if label != "80x64")), THREE),
     ),
     "full": Size(

@@ -60,6 +60,14 @@ def locality(network: LocalINR, batch: Batch, target: str) -> Seen:
     }
 
 
+def constant(batch: Batch, target: str) -> float:
+    """PSNR (dB) of the truth's mean in the brain, on the same slice and range."""
+    n = _fullest(batch)
+    truth, brain = batch.clean[target][n, 0].numpy(), batch.brain[n, 0].numpy() > 0
+    top = float(np.percentile(truth[brain], 99.9))
+    return psnr(truth, np.full_like(truth, truth[brain].mean()), brain, top)
+
+
 def picture(networks: Mapping[str, LocalINR], batch: Batch, target: str) -> Image.Image:
     """A row for each tile: input and truth, then of each network its image and that tile's everywhere."""
     n = _fullest(batch)

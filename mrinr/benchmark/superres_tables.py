@@ -10,6 +10,8 @@ import numpy as np
 from mrinr.benchmark.sheets import Claim, Sheet
 from mrinr.benchmark.table import FLOORS
 
+SETTLED = 0.1  # dB: a fit that gains no more in its second half has ended
+
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -61,6 +63,18 @@ def sheet(
     return made
 
 
+def floors(rows: Rows, contrast: str) -> dict[str, tuple[float, float]]:
+    """Mean PSNR (dB) and SSIM in the brain of each floor, by its label."""
+    some = _of([row for row in rows if row["label"] == labels(rows)[0]], contrast, "honest")
+    return {
+        f"floor: {name}": (
+            float(np.mean([score["floors"][name]["brain"]["psnr"] for score in some])),
+            float(np.mean([score["floors"][name]["brain"]["ssim"] for score in some])),
+        )
+        for name in FLOORS
+    }
+
+
 def labels(rows: Rows) -> list[str]:
     return list(dict.fromkeys(row["label"] for row in rows))
 
@@ -107,6 +121,14 @@ def cost(rows: Rows, mine: str, theirs: str) -> str:
     gain = brain(rows)[mine] - brain(rows)[theirs]
     seconds = [_median([r for r in rows if r["label"] == label], "cpu_seconds") for label in (mine, theirs)]
     return f"{mine}: {gain:+.2f} dB beside {theirs} at {_share(seconds[0] / max(seconds[1], 1e-9))} its time"
+
+
+def short_fit(label: str, gained: float) -> str:
+    """Whether a short fit is why a method is not where its paper has it, by what its second half gained."""
+    brought = f"the second half of {label}'s steps brought {gained:+.2f} dB"
+    if gained > SETTLED:
+        return f" Likely reason: the short fit; {brought}."
+    return f" The short fit is not the reason: {brought}."
 
 
 def _of(rows: Rows, contrast: str, protocol: str) -> list[Any]:
