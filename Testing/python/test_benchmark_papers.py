@@ -194,6 +194,11 @@ def test_the_contrast_benchmark_on_label_maps(maps, tmp_path, models):
     page = (tmp_path / "page.md").read_text()
     assert "| PD to T2 | 6.5 to 1 mm |" in page and "the paper's network | 39," in page
     assert "trained here on 1 label map " in page
+    heads = {table["title"]: list(table["head"]) for table in found["tables"]}
+    for title in ("Table 2, as the paper measures", "Sequences never shown"):
+        assert {"linear", "identity"} <= set(heads[title])
+    (claim,) = [each for each in found["claims"] if "networks trained for one direction" in each["claim"]]
+    assert "By the paper's metric" in claim["why"]
 
 
 def test_thick_slices_are_the_means_of_thin_ones(maps):

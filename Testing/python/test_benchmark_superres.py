@@ -19,7 +19,7 @@ from mrinr.benchmark import equal_time, irem, multi_contrast, prior_table, srr
 from mrinr.benchmark.apart import apart
 from mrinr.benchmark.cases import Case, case, heads
 from mrinr.benchmark.chart import chart
-from mrinr.benchmark.superres_tables import brain, sheet
+from mrinr.benchmark.superres_tables import brain, cost, sheet, short_fit
 from mrinr.benchmark.table import Entry, compare, information
 from mrinr.context import Context
 from mrinr.degrade import degrade
@@ -262,6 +262,48 @@ def tiny(monkeypatch):
     monkeypatch.setitem(multi_contrast.SIZES, "small", few)
 
 
+def unfloored(found: dict) -> list[str]:
+    """Tables without floors."""
+    return [
+        table["title"]
+        for table in found["tables"]
+        if not {"floor: constant", "floor: identity", "floor: linear"} <= {row[0] for row in table["rows"]}
+    ]
+
+
+def test_numbers_of_features_that_fall_are_fitted_longer():
+    effect = {0: 20.0, 16: 21.0, 64: 20.5, 256: 20.6}
+    assert irem.falls(effect) == [(16, 64)] and irem.falls({0: 1.0, 16: 1.0, 64: 2.0}) == []
+
+    def said(longer: dict[int, float]) -> str:
+        return irem.claims({}, effect, longer, {})[-1].why
+
+    assert "Likely reason: the short fit; with twice the epochs (16: 21.00, 64: 22.00)" in said(
+        {16: 21, 64: 22}
+    )
+    assert "The short fit is not the reason" in said({16: 23, 64: 22})
+
+
+def test_costs_beside_a_reference_are_told_as_parts_or_multiples():
+    def row(label: str, seconds: float) -> dict:
+        return {
+            "label": label,
+            "cpu_seconds": seconds,
+            "contrasts": {"T1": {"honest": {"brain": {"psnr": 20.0}}}},
+        }
+
+    rows = [row("theirs", 10.0), row("quick", 2.4), row("alike", 9.6), row("slow", 25.0)]
+    told = {label: cost(rows, label, "theirs") for label in ("quick", "alike", "slow")}
+    assert told["quick"].endswith("at 1/4 of its time")
+    assert told["alike"].endswith("at 1.0 times its time")
+    assert told["slow"].endswith("at 2.5 times its time")
+
+
+def test_a_short_fit_is_a_reason_only_where_its_end_still_gained():
+    assert "Likely reason: the short fit" in short_fit("irem", 0.5)
+    assert "not the reason" in short_fit("irem", 0.02)
+
+
 def test_the_irem_benchmark_in_miniature(msseg, tmp_path, tiny, capsys):
     found = benchmark.run("irem", msseg, True, tmp_path, Context())
     titles = [table["title"] for table in found["tables"]]
@@ -279,6 +321,10 @@ def test_the_irem_benchmark_in_miniature(msseg, tmp_path, tiny, capsys):
     ] > 300
     assert json.loads((tmp_path / "results.json").read_text())["claims"] == found["claims"]
     assert "Effect of 2L" in capsys.readouterr().out
+    assert unfloored(found) == []
+    assert set(found["effect_twice_as_long"]) == {
+        n for pair in irem.falls(found["effect_of_features"])[-1:] for n in pair
+    }
 
 
 def test_the_multi_contrast_benchmark_in_miniature(msseg, tmp_path, tiny):
@@ -288,7 +334,9 @@ def test_the_multi_contrast_benchmark_in_miniature(msseg, tmp_path, tiny):
         "T1 + FLAIR", "Loss weights alpha and beta", "The learned prior, real T1 + FLAIR",
     ]  # fmt: skip
     labels = [row[0] for row in found["tables"][0]["rows"]]
-    assert labels[:7] == ["cubic", "single", "vanilla", "split-head", "tv", "guided", "profile-inr"]
+    published = ["cubic", "single", "vanilla", "split-head", multi_contrast.HALF]
+    assert labels[:8] == [*published, "tv", "guided", "profile-inr"]
+    assert unfloored(found) == []
     assert "31.77 / .967 / .019" in (tmp_path / "page.md").read_text()
     assert any("T1 + T2, DIR + FLAIR" in line for line in found["remarks"])
     curve = found["convergence"]

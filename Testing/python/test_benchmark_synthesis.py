@@ -268,6 +268,7 @@ def test_the_local_inr_benchmark_in_miniature(maps, tmp_path, monkeypatch):
         assert np.isfinite([row["mse"], row["ssim"], row["psnr"], row["brain psnr"]]).all()
         assert row["floor linear"] >= row["floor constant"] - 1e-3
     page = (tmp_path / "page.md").read_text()
+    assert "| floor: constant |  |" in page.partition("## Locality")[2]
     assert "not tested: 3 people" in page and "1.63*" in page and "0.86* / 94.9* / 31.82*" in page
     for each in (trials.LOCAL, trials.CONTROL):
         assert set(found["locality"][each]) == {

@@ -82,7 +82,7 @@ def run(
     if small:
         remarks.append(
             f"Small: narrow networks, {size.steps} steps (the paper: 60 epochs of whole volumes), "
-            f"{size.slices} slices of each person; {' and '.join(parts[0][0].names)} trained on; no grid of 80x64."
+            f"{size.slices} slices of each person; trained on {parts[0][0].described}; no grid of 80x64."
         )
     if data is None:
         remarks.append("All people are warps of one head: they count as one subject.")

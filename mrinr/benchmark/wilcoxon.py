@@ -38,6 +38,6 @@ def wilcoxon(a: np.ndarray, b: np.ndarray) -> float:
 def verdict(a: np.ndarray, b: np.ndarray) -> str:
     """The p value in words, or why there is none."""
     if len(a) < FEWEST_PEOPLE:
-        return f"not tested: {len(a)} people, fewer than {FEWEST_PEOPLE}"
+        return f"not tested: {len(a)} {'person' if len(a) == 1 else 'people'}, fewer than {FEWEST_PEOPLE}"
     p = wilcoxon(a, b)
     return "p < 0.001" if p < 1e-3 else f"p = {p:.3f}"
