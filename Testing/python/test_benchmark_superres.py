@@ -18,7 +18,7 @@ from mrinr import benchmark
 from mrinr.benchmark import equal_time, irem, multi_contrast, prior_table, srr
 from mrinr.benchmark.apart import apart
 from mrinr.benchmark.cases import Case, case, heads
-from mrinr.benchmark.chart import chart
+from mrinr.benchmark.chart import chart, round_numbers
 from mrinr.benchmark.superres_tables import brain, cost, sheet, short_fit
 from mrinr.benchmark.table import Entry, compare, information
 from mrinr.context import Context
@@ -244,6 +244,12 @@ def test_a_contrast_without_weight_is_not_learned(person):
 
 
 # benchmarks ----------------------------------------------------------------------------------------------
+
+
+def test_a_chart_has_round_numbers():
+    assert round_numbers(1, 12) == [2, 4, 6, 8, 10, 12]
+    assert round_numbers(200, 1600) == [500, 1000, 1500]
+    assert np.allclose(round_numbers(25.26, 26.04), [25.4, 25.6, 25.8, 26.0])
 
 
 def test_a_chart_shows_its_lines():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,8 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 from mrinr.pictures import FAINT, INK
 
 COLOURS = ((90, 170, 250), (250, 170, 60), (110, 210, 120), (230, 110, 160), (180, 150, 250))
-LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 58  # pixels around the plot
-TICKS = 5
+LEFT, RIGHT, TOP, BOTTOM = 62, 24, 14, 58  # pixels around the plot
+TICKS = 6  # about so many
 
 Points = Sequence[tuple[float, float]]
 
@@ -43,9 +44,9 @@ def chart(
         )
 
     draw.rectangle((LEFT, TOP, size[0] - RIGHT, size[1] - BOTTOM), outline=FAINT)
-    for tick in np.linspace(*high, TICKS):
-        draw.text((LEFT - 6, place((low[0], tick))[1]), f"{tick:.3g}", FAINT, font, anchor="rm")
-    ticks = dict(enumerate(names)) or {tick: f"{tick:.3g}" for tick in np.linspace(*low, TICKS)}
+    for tick in round_numbers(*high):
+        draw.text((LEFT - 6, place((low[0], tick))[1]), f"{tick:,g}", FAINT, font, anchor="rm")
+    ticks = dict(enumerate(names)) or {tick: f"{tick:,g}" for tick in round_numbers(*low)}
     for tick, words in ticks.items():
         draw.text((place((tick, high[0]))[0], size[1] - BOTTOM + 4), words, FAINT, font, anchor="ma")
     draw.text((LEFT + 6, TOP + 4), up, INK, font)
@@ -65,6 +66,14 @@ def chart(
         draw.text((left, size[1] - 18), name, colour, font)
         left += font.getlength(name) + 16
     return picture
+
+
+def round_numbers(low: float, high: float) -> list[float]:
+    """About TICKS multiples of 1, 2 or 5 times a power of ten within the span."""
+    rough = (high - low) / TICKS
+    power = 10 ** math.floor(math.log10(rough))
+    step = next(n * power for n in (1, 2, 5, 10) if n * power >= rough)
+    return [n * step for n in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 def _span(values: np.ndarray, margin: float = 0.0) -> tuple[float, float]:

@@ -79,7 +79,10 @@ def picture(networks: Mapping[str, LocalINR], batch: Batch, target: str) -> Imag
         row, words = [batch.seen[first][n, 0].numpy(), truth], [first, f"{target}, truth"]
         for label, images in made.items():
             encoding = "local" if "local" in label else "global"
-            for which, called in ((OWN, f"{encoding} encoding"), (name, f"tile in {name}")):
+            for which, called in (
+                (OWN, f"{encoding} encoding"),
+                (name, f"tile in {name.removeprefix('the ')}"),
+            ):
                 row.append(images[which])
                 words.append(f"{called}\n{levels[label][which]['psnr']:.1f} dB")
         rows.append([_grey(image) for image in row])
