@@ -46,7 +46,7 @@ def chart(
     draw.rectangle((LEFT, TOP, size[0] - RIGHT, size[1] - BOTTOM), outline=FAINT)
     for tick in round_numbers(*high):
         draw.text((LEFT - 6, place((low[0], tick))[1]), f"{tick:,g}", FAINT, font, anchor="rm")
-    ticks = dict(enumerate(names)) or {tick: f"{tick:,g}" for tick in round_numbers(*low)}
+    ticks: dict[float, str] = dict(enumerate(names)) or {tick: f"{tick:,g}" for tick in round_numbers(*low)}
     for tick, words in ticks.items():
         draw.text((place((tick, high[0]))[0], size[1] - BOTTOM + 4), words, FAINT, font, anchor="ma")
     draw.text((LEFT + 6, TOP + 4), up, INK, font)

@@ -58,7 +58,7 @@ class Size:
         return {"size": self.crop, "batch": self.batch, "pool": self.pool}
 
 
-SMALL = Size(150, (80, 80), 4, 4, True, 240, 10_000, 20)
+SMALL = Size(150, (64, 64), 4, 4, True, 240, 10_000, 20)
 FULL = Size(None, (96, 96), 4, 8, False, 4_000, 200_000, 60)
 
 

@@ -33,7 +33,7 @@ GIVEN = ("T1", "T2", "DWI")
 PEOPLE, SMALL_PEOPLE = 8, 4
 MOVED = ("DWI", "T1")  # the second one is misaligned in the paper's section 5.3
 WRONG = "DWI and T1, misaligned"
-PUPILS, SMALL_STEPS = 3, 150  # people and steps of fine-tuning
+PUPILS, SMALL_STEPS = 3, 100  # people and steps of fine-tuning
 TUNED = ("T1", "T2")  # fine-tuned from and to, as in the paper
 PICTURES = {
     "multimodal.png": "FLAIR of the first person: the truth, what the model that ships makes of single "

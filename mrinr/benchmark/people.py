@@ -26,7 +26,7 @@ from mrinr.training.patient import load
 from mrinr.training.sources import Source, stem
 from mrinr.volume import Stack, Volume, read
 
-SLAB = 20  # slices that a small benchmark looks at; fine-tuning keeps some of 15 apart
+SLAB = 15  # slices that a small benchmark looks at; fine-tuning keeps some of 15 apart
 BIAS, NOISE = 0.1, 1 / 40  # of what a model is shown; noise as a fraction of the brain's median
 DEGREES, VOXELS = 8.0, 2.0  # misalignment, about and along each axis (Joyce 2017, section 5.3)
 DISEASES = ("stroke", "tumour", "ms")  # in turn
