@@ -71,17 +71,17 @@ def run(
     curves = tables.curves(found.by_steps)
     drawn = chart(curves, "steps of training", f"MSE x 1e-3, {size.target} from {size.tasks[0].inputs[0]}")
     drawn.save(out / "local_inr_steps.png", optimize=True)
+    crop = "x".join(map(str, size.crop))
     remarks = [
-        f"Equal budgets: {size.steps} steps, batches of {size.batch}, crops of {size.crop[0]}x{size.crop[1]} "
-        "for each model, L1 and the same discriminator; simulated inputs corrupted as in training, real ones "
-        "as scanned.",
+        f"Equal budgets: {size.steps:,} steps, batches of {size.batch}, crops of {crop} for each model, L1 "
+        "and the same discriminator; simulated inputs corrupted as in training, real ones as scanned.",
         "No blending between tiles, as in the paper, but where the table says so. Means over people of means "
         "over their slices.",
         tables.reason(found.rows, curves),
     ]
     if small:
         remarks.append(
-            f"Small: narrow networks, {size.steps} steps (the paper: 60 epochs of whole volumes), "
+            f"Small: narrow networks, {size.steps:,} steps (the paper: 60 epochs of whole volumes), "
             f"{size.slices} slices of each person; trained on {parts[0][0].described}; no grid of 80x64."
         )
     if data is None:

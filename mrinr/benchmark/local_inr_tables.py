@@ -138,7 +138,11 @@ def claims(rows: Rows, locality: Mapping[str, Seen]) -> list[Claim]:
     made = [
         _claim("One perceptron is worse than any grid and pix2pix", one, why),
         _claim("More tiles are better", all(a > b for a, b in zip(steps, steps[1:], strict=False)), why),
-        _claim(f"A grid of {LOCAL} beats pix2pix", first[LOCAL] < first["pix2pix"], why),
+        _claim(
+            f"A grid of {LOCAL} beats pix2pix",
+            first[LOCAL] < first["pix2pix"],
+            f"{why} {_significance(rows, tasks[0])}",
+        ),
     ]
     if len(tasks) > 1:
         more = error[tasks[1]]
@@ -149,7 +153,7 @@ def claims(rows: Rows, locality: Mapping[str, Seen]) -> list[Claim]:
             _claim(
                 "With three inputs, too, and three are better than one",
                 more[LOCAL] < more["pix2pix"] and all(more[x] < first[x] for x in ("pix2pix", LOCAL)),
-                f"MSE x 1e-3 with three: {said}.",
+                f"MSE x 1e-3 with three: {said}. {_significance(rows, tasks[1])}",
             )
         )
     return [
@@ -162,6 +166,12 @@ def claims(rows: Rows, locality: Mapping[str, Seen]) -> list[Claim]:
             "--data at full size would tell.",
         ),
     ]
+
+
+def _significance(rows: Rows, inputs: tuple[str, ...]) -> str:
+    """Of the difference between the finest grid and pix2pix."""
+    people = by_label([row for row in rows if tuple(row["inputs"]) == inputs])
+    return f"{LOCAL} against pix2pix in MSE, SSIM and PSNR: {_tested(people[LOCAL], people['pix2pix'])}."
 
 
 def reason(rows: Rows, curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
