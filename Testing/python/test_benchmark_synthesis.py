@@ -173,6 +173,9 @@ def test_the_multimodal_benchmark_in_miniature(maps, tmp_path, monkeypatch, caps
         with Image.open(tmp_path / file) as picture:
             assert np.asarray(picture.convert("L")).std() > 10
     assert f"mrinr benchmark multimodal --small --data {maps} --subjects a b" in page
+    dear, ships, rival = found["tables"][-1]["rows"]
+    assert dear[0] == "the paper's network" and dear[2:] == [1.0, 1.0]
+    assert ships[0] == "multimodal-compact (ships)" and rival[2] < 1 and rival[3] < 1
     assert "Coverage of the 90 % interval" in capsys.readouterr().out
 
 

@@ -15,6 +15,7 @@ from mrinr.benchmark import multimodal_tables as tables
 from mrinr.benchmark.dedicated import FULL, LONGER, SMALL, Rivals, Size, train
 from mrinr.benchmark.measure import Intervals, measure
 from mrinr.benchmark.multimodal_claims import claims
+from mrinr.benchmark.multimodal_costs import costs
 from mrinr.benchmark.multimodal_figure import curve, figure
 from mrinr.benchmark.people import SLAB, Draw, Person, named_in, people
 from mrinr.benchmark.sheets import results
@@ -124,7 +125,7 @@ def run(
         "one model synthesises FLAIR from any subset of T1, T2 and DWI as well as models trained for that "
         "subset (Joyce et al., MICCAI 2017, Tables 1 and 2, sections 5.3 and 5.4; ISLES 2015).",
         _described(source, names),
-        tables.sheets(rows, intervals),
+        [*tables.sheets(rows, intervals), costs(GIVEN, TARGET, bundle)],
         claims(rows),
         remarks,
         scores=rows,
