@@ -29,7 +29,7 @@ class ModuleManager(QObject):
     def add(self, module: Any) -> None:
         slicer.qSlicerScriptedLoadableModule = type(module)  # type: ignore[attr-defined]
         if module.name in self._modules:
-            self.moduleAboutToBeUnloaded.emit(module.name)  # what the widget before it observes calls it no more
+            self.moduleAboutToBeUnloaded.emit(module.name)  # the widget before it then observes no more
         self._modules[module.name] = module
 
     def module(self, name: str) -> Any:

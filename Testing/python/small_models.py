@@ -105,7 +105,7 @@ def _brain_finder(network: Any) -> Any:
     some = slice(0, None, 4)
     seen = torch.cat([halved(_slices(name, some)) for name in ("T1", "T2", "FLAIR")])
     wanted = (halved(_slices("brain", some)) > 0.5).float().repeat(3, 1, 1, 1)
-    return _taught(network, 50, lambda: binary_cross_entropy_with_logits(network(seen), wanted))
+    return _taught(network, 150, lambda: binary_cross_entropy_with_logits(network(seen), wanted))
 
 
 def on_the_shelf() -> dict[str, Path]:

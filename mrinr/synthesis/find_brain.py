@@ -15,6 +15,7 @@ from mrinr.synthesis.brain import halved
 
 AT_ONCE = 16  # slices
 EMPTY_BELOW = 0.1  # of the volume's 99th percentile
+SURE = 0.1  # chance of being brain from which it counts: what is missed costs scales and fits more than extra
 SMALLEST = 20_000.0  # mm3: less is no brain, not even a thin slab of one
 
 
@@ -42,7 +43,7 @@ def find_brain(
                 found = functional.interpolate(found, size=shape[:2], mode="bilinear").cpu()
             seen = (part.amax((1, 2, 3)) > floor).cpu()  # an empty slice says nothing, whatever its noise
             chance[..., start : start + AT_ONCE] += (found[:, 0] * seen[:, None, None]).permute(1, 2, 0)
-    brain = _largest_part(chance / len(images) > 0.5)
+    brain = _largest_part(chance / len(images) > SURE)
     if brain.sum() * float(np.prod(spacing)) < SMALLEST:
         raise InputError(
             "No brain was found in the inputs; the models know heads only, so choose MR volumes of one."

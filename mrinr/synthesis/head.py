@@ -76,7 +76,7 @@ def prepare(inputs: Mapping[str, Volume], like: str, device: torch.device, conte
             )
         images[name] = np.minimum(image / units[name], BRIGHTEST).astype(np.float32)
     lit = foreground_mask(Volume(images[like], grid.affine)) | brain
-    return Head(grid, images, units, brain, _grown(lit))
+    return Head(grid, images, units, brain, grown(lit))
 
 
 def window(head: Head) -> tuple[np.ndarray, np.ndarray, slice]:
@@ -120,7 +120,7 @@ def uncut(part: np.ndarray, head: Head) -> np.ndarray:
     return out
 
 
-def _grown(mask: np.ndarray) -> np.ndarray:
+def grown(mask: np.ndarray) -> np.ndarray:
     """`mask` and what lies within AROUND voxels of it in the slice."""
     image = torch.from_numpy(mask.transpose(2, 0, 1).astype(np.float32))[:, None]
     grown = functional.max_pool2d(image, 2 * AROUND + 1, stride=1, padding=AROUND)

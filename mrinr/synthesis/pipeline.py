@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from mrinr.errors import InputError
 from mrinr.registration import align
 from mrinr.synthesis.calibration import calibrated
 from mrinr.synthesis.choice import choose_model
-from mrinr.synthesis.head import Head, canvas, cut, prepare, uncut, window
+from mrinr.synthesis.explained import explained
+from mrinr.synthesis.head import Head, canvas, cut, grown, prepare, uncut, window
 from mrinr.synthesis.levels import expected
 from mrinr.synthesis.result import Synthesis
 from mrinr.synthesis.room import check_room
@@ -70,7 +71,9 @@ def run(inputs: dict[str, Volume], options: Options, context: Context) -> Synthe
         show,
         like if like in used else None,
     )
-    context.progress(0.95, "Writing the result")
+    context.progress(0.95, "Fitting it to the scans")
+    slices = _explained(slices, head)
+    context.progress(0.98, "Writing the result")
     result = _volumes(slices, head, images, inputs[like], options.target, bundle)
     notice = provenance.notice("synthesis", options.target)
     self_check = _self_check(slices, head, images)
@@ -126,6 +129,22 @@ def align_to(like: str, inputs: Mapping[str, Volume], register: str, context: Co
         return {name: inputs[name] for name in names}
     moved, _ = align([Stack(inputs[name], name) for name in names], context)
     return {name: stack.volume for name, stack in zip(names, moved, strict=True)}
+
+
+def _explained(slices: Slices, head: Head) -> Slices:
+    """The predictions as far as the scans explain them."""
+    rows, columns, levels = window(head)
+    brain, lit = (
+        cut(mask[..., levels].astype(np.float32), rows, columns) > 0
+        for mask in (grown(head.brain) & head.lit, head.lit)
+    )
+    checks = {
+        name: explained([x for other, x in slices.shown.items() if other != name], predicted, brain, lit)
+        for name, predicted in slices.checks.items()
+    }
+    return replace(
+        slices, mean=explained(list(slices.shown.values()), slices.mean, brain, lit), checks=checks
+    )
 
 
 def _volumes(

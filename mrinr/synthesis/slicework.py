@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from mrinr.context import Context
-from mrinr.synthesis.multimodal import Multimodal, fuse
+from mrinr.synthesis.multimodal import Multimodal, fuse, moved_by
 from mrinr.synthesis.prediction import Prediction
 
 AT_ONCE = 8  # slices; halved while a GPU has no memory for them
@@ -21,12 +21,14 @@ class Slices:
     """What a model made of a head, (k, h, w) float32 arrays in units of the brain's median.
 
     mean, half : the image and half of the (uncalibrated) 90 % interval
+    shown : by input, the scan where the network saw it, moved onto the reference
     disagreement : standard deviation of the predictions from each input alone; None with one input
     checks : by input, its prediction from the others
     """
 
     mean: np.ndarray
     half: np.ndarray
+    shown: dict[str, np.ndarray]
     disagreement: np.ndarray | None = None
     checks: dict[str, np.ndarray] = field(default_factory=dict)
 
@@ -48,9 +50,10 @@ def predict(
     """
     count, h, w = next(iter(images.values())).shape
     several = isinstance(network, Multimodal) and len(images) > 1
-    found = Slices(np.zeros((count, h, w), np.float32), np.zeros((count, h, w), np.float32))
+    found = Slices(np.zeros((count, h, w), np.float32), np.zeros((count, h, w), np.float32), {**images})
     if several:
         found.disagreement = np.zeros_like(found.mean)
+        found.shown = {name: np.copy(x) for name, x in images.items()}
         assert isinstance(network, Multimodal)
         found.checks = {name: np.zeros_like(found.mean) for name in images if name in network.targets}
     where = torch.from_numpy(place)[None].to(device)
@@ -85,7 +88,9 @@ def _multimodal(
     rows: slice,
     reference: str | None,
 ) -> None:
-    latents, _ = network.align(network.encode(images), reference)
+    latents, motions = network.align(network.encode(images), reference)
+    for name, motion in motions.items():
+        found.shown[name][rows] = moved_by(images[name], motion)[:, 0].float().cpu().numpy()
     _keep(network.decode(fuse(latents), target), found, rows)
     if found.disagreement is None:
         return

@@ -1,0 +1,126 @@
+"""What the patient's own scans explain of a prediction.
+
+A network draws edges from what it learned; the scans show them. So functions of the scans are fitted to its
+image and take its place, half and half: one polynomial of their intensities for the whole brain, which has
+levels and partial volumes right, and a linear one around each voxel (the guided filter, He, Sun & Tang 2013,
+equations 5 to 8), which keeps what a place has of its own. No paper of the five has this step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations_with_replacement
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+CUBIC = 3  # with more scans than this the polynomial is quadratic
+RIDGE = 1e-6  # of a term's mean square
+AT_ONCE = 16  # slices
+AROUND = (5, 7, 7)  # voxels of a window of the local fit, along slices, rows and columns
+STEP = (2, 3, 3)  # voxels from one window to the next
+SMOOTH = 1e-3  # squared brain medians: contrast below its root is noise
+EDGE = 9  # pixels over which the polynomial fades out where the brain ends
+
+
+def explained(
+    images: Sequence[np.ndarray], predicted: np.ndarray, brain: np.ndarray, lit: np.ndarray
+) -> np.ndarray:
+    """`predicted` as far as `images` explain it; all (k, h, w), on the scale that models know.
+
+    images : the scans, moved to where the network saw them
+    brain : bool, where the polynomial is fitted and counts as much as the local fit; elsewhere the local one
+        counts alone
+    lit : bool, the head; what lies around it is air and stays as it is
+    """
+    shown = torch.from_numpy(np.stack(images).astype(np.float32))
+    image, inside = torch.from_numpy(predicted), torch.from_numpy(brain)
+    out = image.clone()
+    if not inside.any():
+        return predicted
+    factors = _fitted(shown, image, inside)
+    least, most = (float(end) for end in image[inside].aminmax())
+    for rows, part in _slabs(len(image)):
+        found = local(shown[:, rows], image[rows], torch.from_numpy(lit[rows]).float())[part]
+        at = slice(rows.start + part.start, rows.start + part.stop)
+        overall = torch.einsum("tkhw,t->khw", _terms(shown[:, at]), factors).clamp(least, most)
+        half = 0.5 * functional.avg_pool2d(inside[at, None].float(), EDGE, 1, EDGE // 2)[:, 0]
+        found = found + half * (overall - found)
+        there = torch.from_numpy(lit[at])
+        out[at][there] = found[there].clamp_min(0)
+    return out.numpy()
+
+
+def local(images: torch.Tensor, predicted: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """The linear fit of `predicted` (k, h, w) by `images` (m, k, h, w) around each voxel.
+
+    Windows lie STEP apart, factors between their middles are interpolated. `weight` (k, h, w) is 0 for voxels
+    that do not count.
+    """
+    m = len(images)
+    count = _mean(weight).clamp_min(1e-6)
+    means = [_mean(image * weight) / count for image in images]
+    mean = _mean(predicted * weight) / count
+    matrix = torch.empty(*mean.shape, m, m)
+    vector = torch.empty(*mean.shape, m)
+    for a in range(m):
+        weighted = images[a] * weight
+        vector[..., a] = _mean(weighted * predicted) / count - means[a] * mean
+        for b in range(a, m):
+            shared = _mean(weighted * images[b]) / count - means[a] * means[b]
+            matrix[..., a, b] = matrix[..., b, a] = shared
+    factors = torch.linalg.solve(matrix + SMOOTH * torch.eye(m), vector).movedim(-1, 0)
+    offset = mean - (factors * torch.stack(means)).sum(0)
+    fine = functional.interpolate(
+        torch.cat([factors, offset[None]])[None], _padded(weight.shape), mode="trilinear", align_corners=True
+    )[0]
+    k, h, w = weight.shape
+    fine = fine[:, :k, :h, :w]
+    return (fine[:-1] * images).sum(0) + fine[-1]
+
+
+def _fitted(images: torch.Tensor, predicted: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+    """The factors of the terms of the polynomial, least squares over the voxels `inside`."""
+    matrix, vector = torch.tensor(0.0), torch.tensor(0.0)
+    for n in range(len(predicted)):
+        # Products of scans are nearly collinear: float32 is not enough for their normal equations.
+        terms = _terms(images[:, n][:, inside[n]].double())
+        matrix = matrix + terms @ terms.mT
+        vector = vector + terms @ predicted[n][inside[n]].double()
+    ridge = torch.diag(RIDGE * matrix.diagonal() + 1e-9)
+    return torch.linalg.solve(matrix + ridge, vector).float()
+
+
+def _terms(images: torch.Tensor) -> torch.Tensor:
+    """1 and all products of up to three `images` (m, ...), or two where there are many; (terms, ...)."""
+    most = 3 if len(images) <= CUBIC else 2
+    found = [torch.ones_like(images[0])]
+    for order in range(1, most + 1):
+        found += [
+            images[list(some)].prod(0) for some in combinations_with_replacement(range(len(images)), order)
+        ]
+    return torch.stack(found)
+
+
+def _slabs(count: int) -> Iterator[tuple[slice, slice]]:
+    """Slices to look at, and which of these to keep: some at a time, with what their windows reach."""
+    reach = 2 * STEP[0] + AROUND[0]
+    for start in range(0, count, AT_ONCE):
+        stop = min(start + AT_ONCE, count)
+        first, last = max(0, start - reach), min(count, stop + reach)
+        first -= first % STEP[0]  # windows lie where they would lie without slabs
+        yield slice(first, last), slice(start - first, stop - first)
+
+
+def _padded(shape: torch.Size) -> list[int]:
+    """So large that the last window's middle is the last voxel."""
+    return [(n - 1 + step - 1) // step * step + 1 for n, step in zip(shape, STEP, strict=True)]
+
+
+def _mean(image: torch.Tensor) -> torch.Tensor:
+    """Over each window of (k, h, w), as if there were zeros outside."""
+    size = _padded(image.shape)
+    padding = [side for n, to in zip(image.shape[::-1], size[::-1], strict=True) for side in (0, to - n)]
+    whole = functional.pad(image, padding)[None, None]
+    return functional.avg_pool3d(whole, AROUND, STEP, [n // 2 for n in AROUND])[0, 0]
