@@ -132,3 +132,11 @@ def test_air_stays_as_it_is_and_without_a_brain_all_does(rng):
     np.testing.assert_array_equal(found[:, :10], predicted[:, :10])
     assert (found[:, 10:] != predicted[:, 10:]).any()
     np.testing.assert_array_equal(explained([scan], predicted, ~everywhere(), lit), predicted)
+
+
+def test_slices_that_are_no_neighbours_are_fitted_each_for_itself(rng):
+    scan, predicted = (rng.uniform(0.2, 1, SHAPE).astype(np.float32) for _ in range(2))
+    found = module.slice_by_slice([scan], predicted, everywhere())
+    one = np.s_[3:4]
+    alone = explained([scan[one]], predicted[one], everywhere()[one], everywhere()[one])
+    np.testing.assert_allclose(found[one], alone, atol=1e-6)

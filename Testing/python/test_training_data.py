@@ -478,12 +478,12 @@ def test_simulated_and_real_people_take_turns(scans):
 
 def test_real_scans_of_two_kinds_are_told_apart(data):
     """A defaced head has exact zeros around it, too, and is no brain."""
-    from mrinr.training.patient import _bare
+    from mrinr.synthesis.find_brain import bare_brain
 
     registered = read(data / "ms_registered" / "patient07" / "T1.nii.gz")
     raw = read(data / "ms_raw" / "patient01" / "visit1" / "T1.nii.gz")
-    assert _bare(raw, raw.grid) is None
-    brain = _bare(registered, registered.grid)
+    assert bare_brain(raw, raw.grid) is None
+    brain = bare_brain(registered, registered.grid)
     assert brain is not None and 1.0e6 < brain.sum() < 1.3e6
 
 

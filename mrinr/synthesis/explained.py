@@ -21,6 +21,7 @@ AT_ONCE = 16  # slices
 AROUND = (5, 7, 7)  # voxels of a window of the local fit, along slices, rows and columns
 STEP = (2, 3, 3)  # voxels from one window to the next
 SMOOTH = 1e-3  # squared brain medians: contrast below its root is noise
+DARK = 0.1  # brain medians
 EDGE = 9  # pixels over which the polynomial fades out where the brain ends
 
 
@@ -50,6 +51,15 @@ def explained(
         there = torch.from_numpy(lit[at])
         out[at][there] = found[there].clamp_min(0)
     return out.numpy()
+
+
+def slice_by_slice(images: Sequence[np.ndarray], predicted: np.ndarray, brain: np.ndarray) -> np.ndarray:
+    """The same for slices (k, h, w) that need not be neighbours; what no image shows is air."""
+    lit = brain | (np.max(images, axis=0) > DARK)
+    each = [
+        explained([x[[n]] for x in images], predicted[[n]], brain[[n]], lit[[n]]) for n in range(len(brain))
+    ]
+    return np.concatenate(each)
 
 
 def local(images: torch.Tensor, predicted: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -120,7 +130,9 @@ def _padded(shape: torch.Size) -> list[int]:
 
 def _mean(image: torch.Tensor) -> torch.Tensor:
     """Over each window of (k, h, w), as if there were zeros outside."""
-    size = _padded(image.shape)
-    padding = [side for n, to in zip(image.shape[::-1], size[::-1], strict=True) for side in (0, to - n)]
-    whole = functional.pad(image, padding)[None, None]
-    return functional.avg_pool3d(whole, AROUND, STEP, [n // 2 for n in AROUND])[0, 0]
+    sides = [
+        side
+        for n, to, reach in list(zip(image.shape, _padded(image.shape), AROUND, strict=True))[::-1]
+        for side in (reach // 2, reach // 2 + to - n)
+    ]
+    return functional.avg_pool3d(functional.pad(image, sides)[None, None], AROUND, STEP)[0, 0]

@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import SimpleITK as sitk
 import torch
 from torch import nn
 from torch.nn import functional
 
 from mrinr.context import Context
 from mrinr.errors import InputError
+from mrinr.geometry import Grid
 from mrinr.synthesis.brain import halved
+from mrinr.synthesis.space import onto
+from mrinr.volume import Volume
 
 AT_ONCE = 16  # slices
 EMPTY_BELOW = 0.1  # of the volume's 99th percentile
 SURE = 0.1  # chance of being brain from which it counts: what is missed costs scales and fits more than extra
 SMALLEST = 20_000.0  # mm3: less is no brain, not even a thin slab of one
+# A stripped scan is lit in at most this part of its voxels, and litres: no head is.
+BARE_BRAIN = (0.7, 2.1)
 
 
 def find_brain(
@@ -49,6 +55,16 @@ def find_brain(
             "No brain was found in the inputs; the models know heads only, so choose MR volumes of one."
         )
     return brain
+
+
+def bare_brain(volume: Volume, grid: Grid) -> np.ndarray | None:
+    """On `grid`, what is not zero in a skull-stripped scan, holes filled; None for a head as scanned."""
+    lit = volume.voxels != 0
+    part, litres = BARE_BRAIN
+    if lit.mean() > part or lit.sum() * np.prod(volume.spacing) > litres * 1e6:
+        return None
+    filled = sitk.GetArrayFromImage(sitk.BinaryFillhole(sitk.GetImageFromArray(lit.astype(np.uint8))))
+    return onto(volume.with_voxels(filled), grid) > 0.5
 
 
 def _largest_part(mask: torch.Tensor) -> np.ndarray:

@@ -14,7 +14,7 @@ from mrinr.context import Context
 from mrinr.errors import InputError
 from mrinr.geometry import Grid
 from mrinr.intensity import foreground_mask
-from mrinr.synthesis.find_brain import find_brain
+from mrinr.synthesis.find_brain import bare_brain, find_brain
 from mrinr.synthesis.place import places
 from mrinr.synthesis.prediction import BRIGHTEST
 from mrinr.synthesis.space import onto, working_grid
@@ -23,6 +23,7 @@ from mrinr.volume import Volume
 BRAIN_MODEL = "brain-compact"
 AROUND = 3  # voxels
 STEP = 8  # pixels: the canvas is a multiple of it
+MOSTLY = 0.8  # of what is not zero; a scan in which less is brain is a thin slab of a head with masked air
 FEWEST_LIT = 50  # pixels of head that a slice must have to be worked on
 
 
@@ -66,6 +67,9 @@ def prepare(inputs: Mapping[str, Volume], like: str, device: torch.device, conte
         context.check()
     finder = bundles.find(BRAIN_MODEL).network(device)
     brain = find_brain(finder, list(images.values()), grid.spacing, device, context)
+    bare = bare_brain(inputs[like], grid)
+    if bare is not None and brain.sum() > MOSTLY * bare.sum():
+        brain = bare
     units = {}
     for name, image in images.items():
         units[name] = float(np.median(image[brain]))

@@ -11,16 +11,18 @@ import torch
 from torch import nn
 
 from mrinr.synthesis.calibration import calibrate
+from mrinr.synthesis.explained import slice_by_slice
 from mrinr.training.recipe import Recipe
 
 KEPT = 2000  # voxels of the brain drawn from a slice
 
 
 def judge(
-    recipe: Recipe | Any, network: nn.Module, held_out: Sequence[Any]
+    recipe: Recipe | Any, network: nn.Module, held_out: Sequence[Any], fitted: bool = False
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Metrics with floors, and the interval's calibration, both by target, on people never trained on.
 
+    With `fitted` of what the scans explain of the predictions, which is what synthesis returns.
     PSNR is that of each slice's brain, range: the truth's 99.9th percentile there; medians over slices.
     """
     rng = np.random.default_rng(0)
@@ -33,13 +35,18 @@ def judge(
             predicted = {t: recipe.predict(network, batch, t) for t in batch.clean}
         for target, found in predicted.items():
             half = (found.low + found.high) / 2
+            mean = found.mean.float()
+            if fitted:
+                scans = [x[:, 0].numpy() for x in batch.seen.values()]
+                alone = slice_by_slice(scans, mean[:, 0].numpy(), batch.brain[:, 0].numpy() > 0)
+                mean = torch.from_numpy(alone)[:, None]
             for n in range(len(batch.brain)):
                 inside = batch.brain[n, 0] > 0
                 if not inside.any():  # a window beside the brain has nothing to judge
                     continue
                 truth, image = (
                     batch.clean[target][n, 0][inside].numpy(),
-                    found.mean[n, 0][inside].float().numpy(),
+                    mean[n, 0][inside].numpy(),
                 )
                 shown = np.stack([x[n, 0][inside].numpy() for x in batch.seen.values()], 1)
                 row = scores.setdefault(target, {"model": [], "constant": [], "identity": [], "linear": []})

@@ -25,6 +25,7 @@ from mrinr.engine.device import choose, set_threads
 from mrinr.errors import InputError
 from mrinr.metrics import psnr, ssim_map
 from mrinr.synthesis.calibration import calibrate
+from mrinr.synthesis.explained import slice_by_slice
 from mrinr.synthesis.head import canvas, cut, prepare, window
 from mrinr.synthesis.levels import moved
 from mrinr.synthesis.multimodal import Multimodal, fuse
@@ -257,7 +258,7 @@ def judge(
 def decoded(
     decoder: torch.nn.Module, lesson: Lesson, levels: np.ndarray, device: torch.device
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Image and half-width of the interval, (levels, h, w), from all inputs."""
+    """Image, as far as the inputs explain it, and half-width of the interval, (levels, h, w)."""
     images, halves = [], []
     for start in range(0, len(levels), AT_ONCE):
         at = levels[start : start + AT_ONCE]
@@ -266,7 +267,9 @@ def decoded(
             found = decoder(fused.to(device))
         images.append(found.mean[:, 0].cpu().numpy())
         halves.append((found.low + found.high)[:, 0].cpu().numpy() / 2)
-    return np.concatenate(images), np.concatenate(halves)
+    scans = [x[levels] for x in lesson.shown.values()]
+    image = slice_by_slice(scans, np.concatenate(images), lesson.brain[levels])
+    return image, np.concatenate(halves)
 
 
 def _facts(

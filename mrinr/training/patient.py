@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 import torch
 
 from mrinr import bundles
 from mrinr.context import Context
 from mrinr.errors import InputError
-from mrinr.geometry import Grid
 from mrinr.intensity import foreground_mask
 from mrinr.registration import align
-from mrinr.synthesis.find_brain import find_brain
+from mrinr.synthesis.find_brain import bare_brain, find_brain
 from mrinr.synthesis.head import BRAIN_MODEL
 from mrinr.synthesis.levels import known
 from mrinr.synthesis.prediction import BRIGHTEST
@@ -29,7 +27,6 @@ from mrinr.volume import Stack, Volume, check_image, read
 
 SUBJECTS_FOR_LEVELS = 24
 SPREAD = 0.1  # of log medians around their mean
-BARE_BRAIN = (0.7, 2.1)  # a stripped scan is lit in at most this part of its voxels, and litres: no head is
 
 
 @dataclass(eq=False)
@@ -72,7 +69,7 @@ def load(subject: Subject, names: set[str]) -> Patient:
         mask = mask.with_voxels(mask.voxels > 0.5)
         return onto(mask if on is None else mask.moved(motions[on]), grid) > 0.5
 
-    bare = _bare(first, grid)
+    bare = bare_brain(first, grid)
     brain = mask_of(subject.brain) if subject.brain else bare
     if brain is None:
         brain = find_brain(_finder(), list(images.values()), grid.spacing, torch.device("cpu"), Context())
@@ -99,16 +96,6 @@ def _motions(given: dict[str, Volume]) -> dict[str, np.ndarray]:
     apart = [name for name in others if not given[name].grid.same_as(given[first].grid)]
     _, motions = align([Stack(given[name], name) for name in (first, *apart)], Context())
     return {name: np.eye(4) for name in given} | dict(zip((first, *apart), motions, strict=True))
-
-
-def _bare(volume: Volume, grid: Grid) -> np.ndarray | None:
-    """On `grid`, what is not zero in a skull-stripped scan, holes filled; None for a head as scanned."""
-    lit = volume.voxels != 0
-    part, litres = BARE_BRAIN
-    if lit.mean() > part or lit.sum() * np.prod(volume.spacing) > litres * 1e6:
-        return None
-    filled = sitk.GetArrayFromImage(sitk.BinaryFillhole(sitk.GetImageFromArray(lit.astype(np.uint8))))
-    return onto(volume.with_voxels(filled), grid) > 0.5
 
 
 @cache

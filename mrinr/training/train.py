@@ -205,7 +205,7 @@ def describe(
     if "T1ce" in targets:
         facts["limits"] = [ENHANCEMENT, *facts["limits"]]
     facts["normalisation"]["levels"] = source.levels(sorted({*inputs, *targets}), seed)
-    facts["metrics"], facts["calibration"] = judge(recipe, recipe.networks["generator"], judged)
+    facts["metrics"], facts["calibration"] = judge(recipe, recipe.networks["generator"], judged, fitted=True)
     facts["metrics_of"] = (
         "Brain PSNR in dB (range: the truth's 99.9th percentile in the slice's brain; median over slices of "
         "held-out people, inputs corrupted). The floors are fitted to the truth itself."
