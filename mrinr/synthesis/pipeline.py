@@ -93,7 +93,12 @@ def run(inputs: dict[str, Volume], options: Options, context: Context) -> Synthe
             "notice": notice,
             "self_check": self_check,
             "units": {name: head.units[name] for name in used},
-            "settings": {"model": bundle.name, "register": options.register, "like": like},
+            "settings": {
+                "model": bundle.name,
+                "register": options.register,
+                "like": like,
+                "fitted_to": list(slices.shown),  # see `explained`
+            },
             "unlike": said,
             "warnings": list(context.warnings),
         },
