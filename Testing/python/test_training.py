@@ -204,10 +204,11 @@ def test_a_training_that_was_stopped_goes_on_where_it_was(batches, tmp_path):
         )
     reached = torch.load(tmp_path / CHECKPOINT, weights_only=True)["step"]
     assert 5 < reached < 40
-    steps: list[str] = []
-    after = Context(on_progress=lambda fraction, left, text: steps.append(text))
+    told: list[tuple[float, str]] = []
+    after = Context(on_progress=lambda fraction, left, text: told.append((fraction, text)))
     done = fit(ModalityInvariant(tiny()), batches * 9, [], Budget(40), tmp_path, context=after)
-    assert done["steps"] == 40 and steps[0].startswith(f"Step {reached + 1}:")
+    assert done["steps"] == 40 and told[0][1].startswith(f"Step {reached + 1}:")
+    assert told[0][0] == 0  # the time left is of what is left
 
 
 def test_a_training_whose_rate_had_decayed_learns_again_when_its_budget_grows(batches, tmp_path):

@@ -71,6 +71,7 @@ def fit(
     rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in recipe.optimizers.items()}
     done = _resume(work, recipe, average)
     step, before = done["step"], done["seconds"]
+    first = budget.spent(step, before)  # of earlier runs: progress, and the time left, are of this one
     started = saved = time.monotonic()
     recent: dict[str, float] = {}
     try:
@@ -88,7 +89,7 @@ def fit(
             step += 1
             _into(average, generator, min(AVERAGE, step / (step + 10)))
             recent = {name: 0.98 * recent.get(name, value) + 0.02 * value for name, value in losses.items()}
-            context.progress(fraction, f"Step {step}: " + _in_words(recent))
+            context.progress((fraction - first) / (1 - first), f"Step {step}: " + _in_words(recent))
             if time.monotonic() - saved > SAVE_EVERY and accelerator.is_main_process:
                 saved = time.monotonic()
                 _save(work, recipe, average, step, seconds)
