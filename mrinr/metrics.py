@@ -197,7 +197,7 @@ def evaluate(
     def score(image: np.ndarray) -> dict[str, Any]:
         return _score(protocol, truth, image, inside, lesion, reference)
 
-    floors = {name: score(image) for name, image in _floors(reference, inside, inputs).items()}
+    floors = {name: score(image) for name, image in floor_images(reference, inside, inputs).items()}
     return {
         "protocol": protocol,
         "mask": "foreground estimated from the reference" if mask is None else mask.name,
@@ -246,7 +246,7 @@ def _slice_by_slice(
     return dict(zip(("psnr", "ssim", "mse"), np.mean(scores, axis=0).tolist(), strict=True))
 
 
-def _floors(reference: Volume, inside: np.ndarray, inputs: Sequence[Volume]) -> dict[str, np.ndarray]:
+def floor_images(reference: Volume, inside: np.ndarray, inputs: Sequence[Volume]) -> dict[str, np.ndarray]:
     """Trivial predictions; a constant term is added in the mask only, where it was fitted."""
     truth = reference.voxels[inside].astype(np.float64)
     floors = {"constant": np.where(inside, truth.mean(), 0.0)}

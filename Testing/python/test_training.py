@@ -132,15 +132,15 @@ def test_a_level_that_varies_with_the_target_s_tells_more_than_one_that_does_not
 
 def test_one_motion_after_another_is_both_at_once():
     """The motions that the spatial transformer practises on, against moving the image twice."""
-    from mrinr.training.multimodal import _after, _inverse
+    from mrinr.training.multimodal import after, inverse
 
     noise = torch.rand(1, 1, 80, 80, generator=torch.Generator().manual_seed(0))
     image = torch.nn.functional.avg_pool2d(torch.nn.functional.avg_pool2d(noise, 9, 1, 4), 9, 1, 4)
     first, second = torch.tensor([[-0.2, 1.0, 4.0]]), torch.tensor([[0.1, 2.0, -3.0]])
-    twice, once = moved_by(moved_by(image, second), first), moved_by(image, _after(second, first))
+    twice, once = moved_by(moved_by(image, second), first), moved_by(image, after(second, first))
     inside = np.s_[0, 0, 24:-24, 24:-24]
     assert torch.allclose(twice[inside], once[inside], atol=0.1 * float(image[inside].std()))
-    assert torch.allclose(_after(_inverse(first), first), torch.zeros(1, 3), atol=1e-6)
+    assert torch.allclose(after(inverse(first), first), torch.zeros(1, 3), atol=1e-6)
 
 
 # losses --------------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ from mrinr.synthesis.find_brain import find_brain
 from mrinr.synthesis.head import BRAIN_MODEL
 from mrinr.synthesis.space import onto, working_grid
 from mrinr.training.folders import PARTS, role_of
-from mrinr.training.patient import _motions
+from mrinr.training.patient import motions_onto_first
 from mrinr.volume import Volume, check_image, read
 
 NAME = re.compile(r"(?:.*[-_.])?(CRL[1-9])", re.IGNORECASE)
@@ -85,7 +85,7 @@ def load(person: Scans, slices: int | None, context: Context) -> Slab:
     for volume in given.values():
         check_image(volume)
     times = {name: _played(volume, name) for name, volume in given.items()}
-    moves = _motions(given)
+    moves = motions_onto_first(given)
     first = next(iter(given.values()))
     grid = working_grid(first.grid)
     volumes = {

@@ -11,7 +11,7 @@ import numpy as np
 from mrinr.benchmark.crl_people import Slab
 from mrinr.contrast.reference import TOP, Lookup
 from mrinr.contrast.scale import scale
-from mrinr.metrics import PROTOCOLS, _floors, psnr, ssim
+from mrinr.metrics import PROTOCOLS, floor_images, psnr, ssim
 from mrinr.simulation.signal import Sequence as MRSequence
 
 APART = 8  # voxels between two that are looked up in several sources
@@ -30,7 +30,7 @@ def measured(
     """
     truth, brain = person.truth[target].voxels, person.inside
     top = PROTOCOLS["honest"](truth, image, brain)[2]
-    fitted = _floors(person.truth[target], brain, [person.seen(name) for name in names])
+    fitted = floor_images(person.truth[target], brain, [person.seen(name) for name in names])
 
     def as_the_paper(image: np.ndarray) -> tuple[Any, ...]:
         return PROTOCOLS["crl"](truth * brain, image * brain, brain)

@@ -21,7 +21,7 @@ from mrinr.context import Context
 from mrinr.synthesis.multimodal import Multimodal, moved_by
 from mrinr.training.batch import Batch
 from mrinr.training.loop import Budget, fit
-from mrinr.training.multimodal import ModalityInvariant, _after, _inverse
+from mrinr.training.multimodal import ModalityInvariant, after, inverse
 from mrinr.training.simulated import Wanted
 from mrinr.training.sources import Source
 
@@ -150,5 +150,5 @@ class Misaligned(IterableDataset[Batch]):
         for batch in self.batches:
             image, before = batch.seen[self.name], batch.motion[self.name]
             turn = most * (2 * torch.rand(len(image), 3, generator=random) - 1)
-            seen = {**batch.seen, self.name: moved_by(image, _inverse(turn))}
-            yield replace(batch, seen=seen, motion={**batch.motion, self.name: _after(turn, before)})
+            seen = {**batch.seen, self.name: moved_by(image, inverse(turn))}
+            yield replace(batch, seen=seen, motion={**batch.motion, self.name: after(turn, before)})

@@ -12,7 +12,7 @@ from mrinr.context import Context
 from mrinr.metrics import PROTOCOLS, mse, psnr, ssim, ssim_map
 from mrinr.synthesis.slicework import predict
 from mrinr.training.batch import Batch
-from mrinr.training.export import _floors
+from mrinr.training.export import fitted_floors
 
 
 def made_by(network: torch.nn.Module, batch: Batch) -> np.ndarray:
@@ -47,7 +47,7 @@ def score(images: np.ndarray, batch: Batch, inputs: Sequence[str], target: str, 
             "brain psnr": psnr(truth, image, brain, top),
             "brain ssim": float(ssim_map(truth, image, top)[brain].mean()),
         }
-        for name, guess in _floors(shown, truth[brain]).items():
+        for name, guess in fitted_floors(shown, truth[brain]).items():
             numbers[f"floor {name}"] = psnr(truth[brain], guess, None, top)
         for name, value in numbers.items():
             found.setdefault(name, []).append(value)

@@ -11,7 +11,7 @@ import numpy as np
 
 from mrinr.benchmark.people import Person, groups
 from mrinr.context import Context
-from mrinr.metrics import PROTOCOLS, _floors, mse, psnr, ssim
+from mrinr.metrics import PROTOCOLS, floor_images, mse, psnr, ssim
 from mrinr.synthesis import synthesize
 from mrinr.synthesis.head import cut
 from mrinr.volume import Volume
@@ -59,7 +59,7 @@ def measure(
 def floors(person: Person, truth: Volume, inputs: Sequence[Volume]) -> dict[str, float]:
     """PSNR in the brain of each of FLOORS, fitted to the truth itself."""
     brain = person.brain.voxels > 0
-    found, top = _floors(truth, brain, inputs), PROTOCOLS["honest"](truth.voxels, truth.voxels, brain)[2]
+    found, top = floor_images(truth, brain, inputs), PROTOCOLS["honest"](truth.voxels, truth.voxels, brain)[2]
     return {name: psnr(truth.voxels, found[name], brain, top) for name in FLOORS}
 
 

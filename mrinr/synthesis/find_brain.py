@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import SimpleITK as sitk
 import torch
 from torch import nn
 from torch.nn import functional
@@ -59,6 +58,8 @@ def find_brain(
 
 def bare_brain(volume: Volume, grid: Grid) -> np.ndarray | None:
     """On `grid`, what is not zero in a skull-stripped scan, holes filled; None for a head as scanned."""
+    import SimpleITK as sitk
+
     lit = volume.voxels != 0
     part, litres = BARE_BRAIN
     if lit.mean() > part or lit.sum() * np.prod(volume.spacing) > litres * 1e6:

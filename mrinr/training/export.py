@@ -51,7 +51,7 @@ def judge(
                 shown = np.stack([x[n, 0][inside].numpy() for x in batch.seen.values()], 1)
                 row = scores.setdefault(target, {"model": [], "constant": [], "identity": [], "linear": []})
                 top = max(float(np.percentile(truth, 99.9)), 1e-6)
-                for name, guess in {"model": image, **_floors(shown, truth)}.items():
+                for name, guess in {"model": image, **fitted_floors(shown, truth)}.items():
                     row[name].append(_psnr(truth, guess, top))
                 chosen = rng.choice(len(truth), min(KEPT, len(truth)), replace=False)
                 raw.setdefault(target, []).append(half[n, 0][inside].float().numpy()[chosen])
@@ -66,7 +66,7 @@ def judge(
     return metrics, {t: calibrate(np.concatenate(raw[t]), np.concatenate(error[t])) for t in raw}
 
 
-def _floors(shown: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
+def fitted_floors(shown: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
     """A constant, the best input times its best factor, the linear fit of all; fitted to the truth."""
     gains = (shown * truth[:, None]).sum(0) / np.maximum((shown**2).sum(0), 1e-9)
     scaled = shown * gains

@@ -89,23 +89,23 @@ def _misalignment(model: Multimodal, encoded: Mapping[str, torch.Tensor], batch:
     fixed, moving = random.sample(list(encoded), 2)
     latent = encoded[fixed].detach()
     still = latent.new_zeros(len(latent), 3, dtype=torch.float32)
-    there, back = batch.motion.get(moving, still), _inverse(batch.motion.get(fixed, still))
+    there, back = batch.motion.get(moving, still), inverse(batch.motion.get(fixed, still))
     wanted = still.new_tensor(PRACTICE) * (2 * torch.rand_like(still) - 1) * torch.rand_like(still[:, :1])
-    moved = moved_by(encoded[moving].detach(), _after(there, _after(back, _inverse(wanted))))
+    moved = moved_by(encoded[moving].detach(), after(there, after(back, inverse(wanted))))
     return (_corners(model.transformer(latent, moved)) - _corners(wanted)).abs().mean()
 
 
-def _after(second: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
+def after(second: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
     """The motion (n, 3) that takes a pixel where `second` takes it from where `first` took it."""
     cos, sin = second[:, 0].cos(), second[:, 0].sin()
     angle, down, right = first.unbind(1)
     return second + torch.stack([angle, sin * right + cos * down, cos * right - sin * down], 1)
 
 
-def _inverse(motion: torch.Tensor) -> torch.Tensor:
+def inverse(motion: torch.Tensor) -> torch.Tensor:
     """The motion (n, 3) that undoes `motion`."""
     turn, shift = motion * motion.new_tensor([1, 0, 0]), motion * motion.new_tensor([0, 1, 1])
-    return _after(-turn, -shift)
+    return after(-turn, -shift)
 
 
 def in_float(found: Prediction) -> Prediction:

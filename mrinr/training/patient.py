@@ -56,7 +56,7 @@ def load(subject: Subject, names: set[str]) -> Patient:
     given = {name: read(path) for name, path in subject.images.items() if name in names}
     for volume in given.values():
         check_image(volume)
-    motions = _motions(given)
+    motions = motions_onto_first(given)
     volumes = {name: volume.moved(motions[name]) for name, volume in given.items()}
     first = next(iter(volumes.values()))
     grid = working_grid(first.grid)
@@ -90,7 +90,7 @@ def load(subject: Subject, names: set[str]) -> Patient:
     return Patient(images, units, brain[head].copy(), lesions[head].copy(), bare is not None)
 
 
-def _motions(given: dict[str, Volume]) -> dict[str, np.ndarray]:
+def motions_onto_first(given: dict[str, Volume]) -> dict[str, np.ndarray]:
     """By sequence, the rigid motion (4x4, RAS mm) onto the first."""
     first, *others = given
     apart = [name for name in others if not given[name].grid.same_as(given[first].grid)]

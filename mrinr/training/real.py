@@ -26,9 +26,9 @@ from mrinr.training.simulated import (
     MARGIN,
     SLICES_PER_HEAD,
     Wanted,
-    _draw_motion,
-    _inverse,
-    _moved,
+    draw_motion,
+    moved_image,
+    undone,
     window,
 )
 
@@ -174,11 +174,11 @@ def draw_slice(
     for n, name in enumerate(shown):
         image, inside, mask = window(images[name], *outer), brain, kept
         if n:
-            motion[name] = _draw_motion(rng)
+            motion[name] = draw_motion(rng)
         if n and motion[name].any():
-            back = _inverse(motion[name])
-            image = _moved(image, back)
-            inside, mask = (_moved(x.astype(np.float32), back) > 0.5 for x in (brain, kept))
+            back = undone(motion[name])
+            image = moved_image(image, back)
+            inside, mask = (moved_image(x.astype(np.float32), back) > 0.5 for x in (brain, kept))
         seen[name] = (_scanned(image, inside, chance) * mask)[inner].clip(0, BRIGHTEST)
     return {
         "seen": seen,

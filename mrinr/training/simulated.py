@@ -148,10 +148,10 @@ class Person:
             image, mask = self._image(sequence, scan, self.fractions(level, outer, thickness), rng), kept
             if poor:
                 image = blurred_in_plane(image, rng)
-            moved = _draw_motion(rng) if n and poor else np.zeros(3, np.float32)
+            moved = draw_motion(rng) if n and poor else np.zeros(3, np.float32)
             if moved.any():
-                image = _moved(image, _inverse(moved))
-                mask = None if mask is None else _moved(mask.astype(np.float32), _inverse(moved)) > 0.5
+                image = moved_image(image, undone(moved))
+                mask = None if mask is None else moved_image(mask.astype(np.float32), undone(moved)) > 0.5
             if n:
                 motion[name] = moved
             seen[name] = delivered(image[inner], None if mask is None else mask[inner], rng, poor)
@@ -289,7 +289,7 @@ def blurred_in_plane(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return image.astype(np.float32)
 
 
-def _draw_motion(rng: np.random.Generator) -> np.ndarray:
+def draw_motion(rng: np.random.Generator) -> np.ndarray:
     """(angle in radians, rows, columns): none, small, or as in the paper's experiment."""
     kind = rng.random()
     if kind < 0.35:
@@ -300,14 +300,14 @@ def _draw_motion(rng: np.random.Generator) -> np.ndarray:
     )
 
 
-def _inverse(motion: np.ndarray) -> np.ndarray:
+def undone(motion: np.ndarray) -> np.ndarray:
     """The motion that undoes `motion`."""
     angle, down, right = motion
     cos, sin = np.cos(angle), np.sin(angle)
     return np.array([-angle, -(cos * down - sin * right), -(cos * right + sin * down)], np.float32)
 
 
-def _moved(image: np.ndarray, motion: np.ndarray) -> np.ndarray:
+def moved_image(image: np.ndarray, motion: np.ndarray) -> np.ndarray:
     moved = moved_by(torch.from_numpy(image)[None, None], torch.from_numpy(motion)[None])
     return moved[0, 0].numpy()
 
