@@ -248,10 +248,10 @@ def _described(source: Source | None, names: Sequence[str]) -> str:
     sequences = ", ".join(INPUTS)
     if source is None:
         return f"{len(names)} variations of ICBM152 simulated with {sequences}, bias field and noise, lesions"
-    return (
-        f"tested on {', '.join(names)} of {source.described}; simulated ones with bias field, noise and "
-        "lesions (stroke, tumour, MS)"
-    )
+    said = f"tested on {', '.join(names)} of {source.described}"
+    if source.maps:
+        said += "; simulated ones with bias field, noise and lesions (stroke, tumour, MS)"
+    return said
 
 
 def _trained(parts: Sequence[tuple[Source | None, Source | None]], size: Size, steps: int) -> str:
