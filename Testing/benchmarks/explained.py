@@ -63,9 +63,9 @@ def main() -> None:
         "explained", "What the scans explain of a prediction", "this is of no paper.", data, tables, [], []
     )
     found["cpu_seconds"] = round(time.process_time() - started)
-    page = sheets.as_page(found, "python Testing/benchmarks/explained.py").replace(
-        "## What the paper claims\n\n", ""
-    )
+    page = sheets.as_page(
+        found, f"python Testing/benchmarks/explained.py --maps {args.maps} --real {args.real}"
+    ).replace("## What the paper claims\n\n", "")
     (args.out / "explained.md").write_text(page)
     print(page)
 
