@@ -11,7 +11,7 @@ from mrinr.benchmark.sheets import Claim
 
 CONVERGED = 0.95  # error after twice the steps, over that before: a training of less effect has ended
 ALLOWED = 1.05  # error of the one model over that of one trained for the subset
-COUNTED = ("one", "two", "three")
+COUNTED = {1: "one", 2: "one and two", 3: "one, two and three"}
 UNTESTED = "not testable here"
 
 
@@ -111,7 +111,7 @@ def _more_is_better(found: Mapping[str, Rows]) -> Claim:
     good = _falls(levels) and best == most
     matched = {subset: error(rows, "matched") for subset, rows in some.items()}
     why = (
-        f"Mean MSE with {' and '.join(COUNTED[: len(levels)])} inputs: {_listed(levels)}, least with {' + '.join(best)}; "
+        f"Mean MSE with {COUNTED[len(levels)]} inputs: {_listed(levels)}, least with {' + '.join(best)}; "
         f"PSNR once intensities are matched: {_listed(_by_count(matched))} dB, best with "
         f"{' + '.join(max(matched, key=matched.__getitem__))}."
     )
