@@ -12,6 +12,7 @@ from mrinr.benchmark.sheets import Claim
 CONVERGED = 0.95  # error after twice the steps, over that before: a training of less effect has ended
 ALLOWED = 1.05  # error of the one model over that of one trained for the subset
 COUNTED = {1: "one", 2: "one and two", 3: "one, two and three"}
+FITS = 0.7  # error after fine-tuning over that before: takes away half of what the paper's did
 UNTESTED = "not testable here"
 
 
@@ -191,4 +192,4 @@ def _tuning_helps(rows: Rows) -> Claim:
             " So it learns no more than the other hospital's scale and offset: with matched intensities its "
             "images are no better than before."
         )
-    return Claim(claim, judged(max(errors[1:]) < errors[0]), why)
+    return Claim(claim, judged(max(errors[1:]) < FITS * errors[0]), why)
