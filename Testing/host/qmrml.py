@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -54,6 +55,12 @@ def _option(name: str, kind: Any) -> Any:
     return Property(kind, read, write)
 
 
+def _observe_no_more(tags: list[tuple[Any, int]], *_: Any) -> None:
+    while tags:
+        observed, tag = tags.pop()
+        observed.RemoveObserver(tag)
+
+
 class qMRMLNodeComboBox(QWidget):
     """A combo box of the scene's nodes of some types. Without `noneEnabled` the first node is chosen."""
 
@@ -71,6 +78,7 @@ class qMRMLNodeComboBox(QWidget):
         self._options = dict(_OPTIONS)
         self._scene: Any = None
         self._tags: list[tuple[Any, int]] = []
+        self.destroyed.connect(partial(_observe_no_more, self._tags))
         self._nodes: list[Any] = []
         self._current: Any = None
 
@@ -78,10 +86,8 @@ class qMRMLNodeComboBox(QWidget):
         return self._scene
 
     def setMRMLScene(self, scene: Any) -> None:
-        for observed, tag in self._tags:
-            observed.RemoveObserver(tag)
+        _observe_no_more(self._tags)
         self._scene = scene
-        self._tags = []
         if scene is not None:
             for event in (
                 scene.NodeAddedEvent,

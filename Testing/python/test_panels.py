@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from phantoms import head_stack
 from PIL import Image
+from random_user import nothing_goes_wrong
 from slicer_session import ROOT, screenshot, slicer
 
 pytest.importorskip("torch")
 
 import qt
+import shiboken6
 from PySide6 import QtGui, QtWidgets
 
 MODULES = ("MRINRSuperRes", "MRINRSynthesis", "ContrastCRL")
@@ -99,6 +101,11 @@ def test_a_panel_hears_nothing_more_once_its_module_goes_away(panel):
     assert len(panel.Observations) > 0
     slicer.loadModule(ROOT / name / f"{name}.py")
     assert len(panel.Observations) == 0
+    for selector in panel.parent.findChildren(slicer.qMRMLNodeComboBox):
+        shiboken6.delete(selector)
+    with nothing_goes_wrong():
+        slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
+        slicer.mrmlScene.Clear()
 
 
 def test_everything_that_can_be_used_says_what_it_does(panel):
