@@ -103,8 +103,10 @@ def _sequence_maker(network: Any) -> Any:
 
 def _brain_finder(network: Any) -> Any:
     some = slice(0, None, 4)
-    seen = torch.cat([halved(_slices(name, some)) for name in ("T1", "T2", "FLAIR")])
-    wanted = (halved(_slices("brain", some)) > 0.5).float().repeat(3, 1, 1, 1)
+    brain = (_slices("brain", some) > 0.5).float()
+    whole = torch.cat([_slices(name, some) for name in ("T1", "T2", "FLAIR")])
+    seen = torch.cat([halved(whole), halved(whole * brain.repeat(3, 1, 1, 1))])  # and stripped
+    wanted = (halved(brain) > 0.5).float().repeat(6, 1, 1, 1)
     return _taught(network, 150, lambda: binary_cross_entropy_with_logits(network(seen), wanted))
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import small_models
 import torch
+from scipy.ndimage import binary_fill_holes
 
 from mrinr import bundles
 from mrinr.context import Context
@@ -182,6 +183,21 @@ def test_the_brain_is_found_and_the_scalp_is_not():
     found = made({"T1": head("T1")}).brain.voxels > 0
     truth = small_models.head("brain", PLAIN, SHAPE, noise=0).voxels > 0.5
     assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.9
+
+
+def test_of_a_stripped_scan_the_brain_is_what_is_left_and_of_masked_air_it_is_not():
+    scan = head("T1")
+    brain = small_models.head("brain", PLAIN, SHAPE, noise=0).voxels > 0.5
+    stripped = scan.with_voxels(np.maximum(scan.voxels, 1) * brain)
+    found = made({"T1": stripped}).brain.voxels > 0
+    np.testing.assert_array_equal(found, binary_fill_holes(brain))
+    lit = small_models.head("T1", PLAIN, SHAPE, noise=0).voxels > 0.5
+    found = made({"T1": scan.with_voxels(np.maximum(scan.voxels, 1) * lit)}).brain.voxels > 0
+    assert 2 * (found & brain).sum() / (found.sum() + brain.sum()) > 0.9
+
+
+def test_the_result_names_the_scans_that_it_was_fitted_to():
+    assert made({"T2": head("T2"), "T1": head("T1")}).report["settings"]["fitted_to"] == ["T2", "T1"]
 
 
 def test_where_there_is_no_brain_a_sentence_says_so():

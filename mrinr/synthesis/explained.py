@@ -35,11 +35,11 @@ def explained(
         counts alone
     lit : bool, the head; what lies around it is air and stays as it is
     """
+    if not brain.any():
+        return predicted
     shown = torch.from_numpy(np.stack(images).astype(np.float32))
     image, inside = torch.from_numpy(predicted), torch.from_numpy(brain)
     out = image.clone()
-    if not inside.any():
-        return predicted
     factors = _fitted(shown, image, inside)
     least, most = (float(end) for end in image[inside].aminmax())
     for rows, part in _slabs(len(image)):
