@@ -7,13 +7,16 @@ above 25 dB over the whole of a mostly black image.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mrinr.errors import InputError
 from mrinr.intensity import foreground_mask
 from mrinr.volume import Volume
+
+if TYPE_CHECKING:
+    from mrinr.perceptual import Lpips
 
 WINDOW = 7  # voxels, uniform, as in scikit-image's default
 BEST_PSNR = 200.0  # dB reported for identical images, so that reports stay valid JSON
@@ -150,6 +153,7 @@ def evaluate(
     lesions: Volume | None = None,
     inputs: Sequence[Volume] = (),
     protocol: str = "honest",
+    lpips: Lpips | None = None,
 ) -> dict[str, Any]:
     """Compare `prediction` with `reference` over the whole image, in the brain and in lesions.
 
@@ -158,13 +162,14 @@ def evaluate(
     mask, lesions : above 0 inside; on the reference's grid; without a mask the reference's foreground
     inputs : what the prediction was made from, on any grid (resampled linearly), for the floors
     protocol : a key of `PROTOCOLS`: 'honest', or the way in which a paper scaled its images
+    lpips : made from weights that the user has; without it LPIPS is not computed
 
     Returns
     -------
-    {protocol, mask, range, whole: {psnr, ssim}, brain: {...}, lesion: {...} or None,
-    floors: {constant, identity, linear}}; each floor is {whole, brain, lesion} of a trivial prediction: the
-    mean of the reference in the mask (0 outside), the best input times its best factor, and the
-    least-squares fit of all inputs and a constant in the mask. Floors that need inputs are None without.
+    {protocol, mask, range, whole: {psnr, ssim}, brain: {...}, lesion: {...} or None, lpips,
+    floors: {constant, identity, linear}}; each floor is {whole, brain, lesion, lpips} of a trivial
+    prediction: the mean of the reference in the mask (0 outside), the best input times its best factor, and
+    the least-squares fit of all inputs and a constant in the mask. Floors that need inputs are None without.
 
     Raises InputError for different grids, empty masks and a reference that is constant in the mask.
     """
@@ -195,7 +200,7 @@ def evaluate(
         raise InputError(f"{reference.name} is constant in the mask; choose another reference or mask.")
 
     def score(image: np.ndarray) -> dict[str, Any]:
-        return _score(protocol, truth, image, inside, lesion, reference)
+        return _score(protocol, truth, image, inside, lesion, reference, lpips)
 
     floors = {name: score(image) for name, image in floor_images(reference, inside, inputs).items()}
     return {
@@ -203,7 +208,6 @@ def evaluate(
         "mask": "foreground estimated from the reference" if mask is None else mask.name,
         "range": PROTOCOLS[protocol](truth, truth, inside)[3],
         **score(prediction.voxels),
-        "lpips": "not computed",
         "floors": {name: floors.get(name) for name in ("constant", "identity", "linear")},
     }
 
@@ -215,6 +219,7 @@ def _score(
     inside: np.ndarray,
     lesion: np.ndarray | None,
     reference: Volume,
+    lpips: Lpips | None,
 ) -> dict[str, Any]:
     a, b, data_range, _ = PROTOCOLS[protocol](truth, image, inside)
     similarity = ssim_map(a, b, data_range)
@@ -230,7 +235,12 @@ def _score(
     whole["ssim"] = ssim(a, b, None, data_range)
     if protocol == "local-inr":
         whole = _slice_by_slice(a, b, inside, int(np.abs(reference.affine[2, :3]).argmax()), data_range)
-    return {"whole": whole, "brain": region(inside), "lesion": None if lesion is None else region(lesion)}
+    return {
+        "whole": whole,
+        "brain": region(inside),
+        "lesion": None if lesion is None else region(lesion),
+        "lpips": "not computed" if lpips is None else lpips(a, b, data_range),
+    }
 
 
 def _slice_by_slice(

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from perceptual_weights import random_weights
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 from simulated_head import label_map
@@ -334,7 +335,10 @@ def test_the_irem_benchmark_in_miniature(msseg, tmp_path, tiny, capsys):
 
 
 def test_the_multi_contrast_benchmark_in_miniature(msseg, tmp_path, tiny):
-    found = benchmark.run("multi-contrast", msseg, True, tmp_path, Context(), subjects=("Patient_01",))
+    weights = random_weights(tmp_path)
+    found = benchmark.run(
+        "multi-contrast", msseg, True, tmp_path, subjects=("Patient_01",), lpips_weights=weights
+    )
     names = [table["title"] for table in found["tables"]]
     assert names == [
         "T1 + FLAIR", "Loss weights alpha and beta", "The learned prior, real T1 + FLAIR",
@@ -343,7 +347,12 @@ def test_the_multi_contrast_benchmark_in_miniature(msseg, tmp_path, tiny):
     published = ["cubic", "single", "vanilla", "split-head", multi_contrast.HALF]
     assert labels[:8] == [*published, "tv", "guided", "profile-inr"]
     assert unfloored(found) == []
-    assert "31.77 / .967 / .019" in (tmp_path / "page.md").read_text()
+    page = (tmp_path / "page.md").read_text()
+    assert "31.77 / .967 / .019" in page and f"--lpips-weights {weights[0]} {weights[1]}`" in page
+    cubic = found["scores"]["T1 + FLAIR"][0]["contrasts"]["T1"]["paper"]
+    assert found["tables"][0]["rows"][0][found["tables"][0]["head"].index("T1, paper's")] == (
+        f"{cubic['whole']['psnr']:.2f} / {cubic['whole']['ssim']:.3f} / {cubic['lpips']:.3f}"
+    )
     assert any("T1 + T2, DIR + FLAIR" in line for line in found["remarks"])
     curve = found["convergence"]
     assert len(curve["information"]) == len(curve["psnr"]["T1"]) == curve["epochs"] == 6

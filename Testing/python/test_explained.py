@@ -80,11 +80,24 @@ def test_one_scan_is_fitted_by_the_cubic_that_numpy_finds(rng):
     predicted = (np.sin(scan) + 0.1 * rng.normal(size=SHAPE)).astype(np.float32)
     import torch
 
-    factors = module._fitted(
+    factors, share = module._fitted(
         torch.from_numpy(scan)[None], torch.from_numpy(predicted), torch.from_numpy(everywhere())
     )
     expected = np.polynomial.polynomial.polyfit(scan.ravel(), predicted.ravel(), 3)
     np.testing.assert_allclose(factors.numpy(), expected, atol=2e-3)
+    left = predicted - np.polynomial.polynomial.polyval(scan, expected)
+    assert share == pytest.approx(1 - left.var() / predicted.var(), abs=1e-4)
+
+
+def test_a_polynomial_that_explains_little_of_the_prediction_does_not_count(rng):
+    import torch
+
+    scan = rng.uniform(0.5, 1.5, SHAPE).astype(np.float32)
+    places = gaussian_filter(rng.normal(size=SHAPE), 4)
+    predicted = (scan + places / places.std()).astype(np.float32) + 4  # shading that the scan does not have
+    whole = everywhere()
+    local = module.local(*(torch.from_numpy(x.astype(np.float32)) for x in (scan[None], predicted, whole)))
+    np.testing.assert_allclose(explained([scan], predicted, whole, whole), local.numpy(), atol=1e-5)
 
 
 def test_the_local_fit_is_the_ridge_regression_of_its_window(rng):

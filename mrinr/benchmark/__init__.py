@@ -26,6 +26,7 @@ def run(
     subjects: Sequence[str] = (),
     dedicated: bool = False,
     models: Sequence[str] = (),
+    lpips_weights: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Run the benchmark `name`, print its table, write `results.json`, `table.txt` and `page.md` into `out`.
 
@@ -39,6 +40,7 @@ def run(
     subjects : of the people in `data`, all by default
     dedicated : of the multimodal benchmark
     models : of crl, and the learned prior of multi-contrast (one), names or folders
+    lpips_weights : of multi-contrast, the two files of `mrinr.perceptual.Lpips`; without them no LPIPS
 
     Returns what results.json holds. Raises InputError for an unknown name and for data that cannot be used.
     """
@@ -46,7 +48,9 @@ def run(
 
     benchmarks: dict[str, Callable[[Path | None, bool, Context], dict[str, Any]]] = {
         "irem": partial(irem.run, out=out, subjects=subjects),
-        "multi-contrast": partial(multi_contrast.run, out=out, subjects=subjects, models=models),
+        "multi-contrast": partial(
+            multi_contrast.run, out=out, subjects=subjects, models=models, lpips_weights=lpips_weights
+        ),
         "multimodal": partial(multimodal.run, out=out, subjects=subjects, dedicated=dedicated),
         "local-inr": partial(local_inr.run, out=out, subjects=subjects),
         "crl": partial(crl.run, out=out, subjects=subjects, models=models),
@@ -61,17 +65,26 @@ def run(
     write_bytes(out / "table.txt", text.encode())
     write_bytes(
         out / "page.md",
-        sheets.as_page(results, _command(name, data, small, subjects, dedicated, models)).encode(),
+        sheets.as_page(
+            results, _command(name, data, small, subjects, dedicated, models, lpips_weights)
+        ).encode(),
     )
     print(text)
     return results
 
 
 def _command(
-    name: str, data: Path | None, small: bool, subjects: Sequence[str], dedicated: bool, models: Sequence[str]
+    name: str,
+    data: Path | None,
+    small: bool,
+    subjects: Sequence[str],
+    dedicated: bool,
+    models: Sequence[str],
+    lpips_weights: Sequence[Path],
 ) -> str:
     where = [] if data is None else ["--data", str(data)]
     flags = ["--small"] * small + ["--dedicated"] * dedicated
     which = ["--subjects", *subjects] if subjects else []
     which += ["--models", *models] if models else []
+    which += ["--lpips-weights", *map(str, lpips_weights)] if lpips_weights else []
     return shlex.join(["mrinr", "benchmark", name, *flags, *where, *which])

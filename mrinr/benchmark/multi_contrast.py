@@ -26,6 +26,7 @@ from mrinr.benchmark.table import Entry, compare
 from mrinr.context import Context
 from mrinr.degrade import degrade
 from mrinr.errors import InputError
+from mrinr.perceptual import Lpips
 from mrinr.pictures import middle, panel, plane_axis, slice_image, window
 from mrinr.superres.guided import STEPS
 from mrinr.superres.multi_contrast import EPOCHS
@@ -105,15 +106,18 @@ def run(
     out: Path,
     subjects: Sequence[str] = (),
     models: Sequence[str] = (),
+    lpips_weights: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Every pair on the paper's degradation, loss weights, convergence; the prior's table; the picture.
 
     Small: the middle of the first head, the published networks on the chief pair only, which is T1 + FLAIR
     where somebody has it; of the heads that the prior is judged on a larger part. models : the prior, one;
-    that which ships by default. Raises InputError where nobody has both contrasts of a pair.
+    that which ships by default. lpips_weights : the two files of `Lpips`; without them it is not computed.
+    Raises InputError where nobody has both contrasts of a pair, and for weights that cannot be used.
     """
     if len(models) > 1:
         raise InputError("Name one --models, the learned prior to judge.")
+    lpips = Lpips(*lpips_weights) if lpips_weights else None
     size = SIZES["small" if small else "full"]
     found = heads(data, subjects, PAPER_PEOPLE)
     sheets: list[Sheet] = []
@@ -132,7 +136,13 @@ def run(
         part = context.stage(0.5 * n / len(pairs), 0.5 * (n + 1) / len(pairs))
         published = size.everywhere or main
         rows, made = compare(
-            people, stacks(pair), entries(size, published), "multi-contrast", reference(published), part
+            people,
+            stacks(pair),
+            entries(size, published),
+            "multi-contrast",
+            reference(published),
+            part,
+            lpips=lpips,
         )
         planes = ", ".join(f"{plane} {c}" for plane, c in zip(PLANES[pair], pair, strict=True))
         degradation = f"{planes}, point-sampled by a cubic spline, k = {FACTOR}, no noise"
@@ -172,7 +182,7 @@ def run(
         everyone,
         sheets,
         said + prior_table.claims(rows),
-        [*remarks(size, small, found, chief), *left_out],
+        [*remarks(size, small, found, chief, lpips is not None), *left_out],
         scores=scores,
         convergence=curve,
         **(drawn if curve is not None else {}),
@@ -250,8 +260,12 @@ def _broken(level: dict[str, float]) -> str:
     return ", ".join(f"{b} is not above {a}" for a, b in steps if level[b] <= level[a])
 
 
-def remarks(size: Size, small: bool, found: Sequence[Head], chief: tuple[str, str]) -> list[str]:
-    said = ["LPIPS is not computed: its weights are in no package, and none were given."]
+def remarks(size: Size, small: bool, found: Sequence[Head], chief: tuple[str, str], lpips: bool) -> list[str]:
+    said = [
+        "LPIPS: mean over the slices of all axes, with AlexNet's weights and LPIPS's linear ones as given."
+        if lpips
+        else "LPIPS is not computed: its weights are in no package, and none were given (--lpips-weights)."
+    ]
     missing = [" + ".join(pair) for pair in PLANES if not any(head.has(pair) for head in found)]
     if missing:
         said.append(f"Not testable here, because nobody has both: {', '.join(missing)}.")

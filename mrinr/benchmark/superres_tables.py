@@ -26,6 +26,7 @@ def sheet(
     contrasts = list(rows[0]["contrasts"])
     first = rows[0]["contrasts"][contrasts[0]]
     sick = [c for c in contrasts if any(score["lesion"] for score in _of(rows, c, "honest"))]
+    third = "; the third number is LPIPS" if isinstance(first["paper"]["lpips"], float) else ""
     theirs = contrasts if first["paper"]["protocol"] != "honest" else []
     pairs = list(rows[0]["mutual_information_error"])
     head = ["", *(f"{c} brain" for c in contrasts), *(f"{c} lesions" for c in sick)]
@@ -36,7 +37,7 @@ def sheet(
         said,
         f"brain: PSNR (dB) / SSIM, mask: {first['honest']['mask']}, range: {first['honest']['range']}",
         "lesions: PSNR there, same range" if sick else "",
-        f"paper's: whole volume, {first['paper']['range']}; LPIPS not computed" if theirs else "",
+        f"paper's: whole volume, {first['paper']['range']}{third}" if theirs else "",
         "MI error: nats, in the brain, of a contrast with the other's truth, and of both" if pairs else "",
         f"time and memory: ratios to {reference}'s (median {_median(base, 'cpu_seconds'):.1f} s, "
         f"{_median(base, 'megabytes'):.0f} MB beyond what the process held before)",
@@ -47,7 +48,7 @@ def sheet(
         mine = [row for row in rows if row["label"] == label]
         cells: list[str | float] = [_pair(_of(mine, c, "honest"), "brain") for c in contrasts]
         cells += [_lesions(_of(mine, c, "honest")) for c in sick]
-        cells += [_pair(_of(mine, c, "paper"), "whole") for c in theirs]
+        cells += [_papers(_of(mine, c, "paper")) for c in theirs]
         cells += [f"{np.mean([row['mutual_information_error'][name] for row in mine]):.3f}" for name in pairs]
         cells += [_ratio(_median(mine, "cpu_ratio")), _ratio(_median(mine, "memory_ratio"))]
         made.rows.append([label, *cells, *paper.get(label, ["" for _ in paper.get("", ())])])
@@ -138,6 +139,12 @@ def _of(rows: Rows, contrast: str, protocol: str) -> list[Any]:
 def _pair(scores: Sequence[Any], where: str) -> str:
     decibels, likeness = (np.mean([score[where][key] for score in scores]) for key in ("psnr", "ssim"))
     return f"{decibels:.2f} / {likeness:.3f}"
+
+
+def _papers(scores: Sequence[Any]) -> str:
+    """PSNR and SSIM of the whole volume, and LPIPS where it was computed."""
+    found = [score["lpips"] for score in scores if isinstance(score["lpips"], float)]
+    return _pair(scores, "whole") + (f" / {np.mean(found):.3f}" if found else "")
 
 
 def _lesions(scores: Sequence[Any]) -> str:

@@ -16,6 +16,7 @@ from mrinr.benchmark.cases import Case
 from mrinr.context import Context
 from mrinr.geometry import Grid
 from mrinr.metrics import evaluate, mutual_information
+from mrinr.perceptual import Lpips
 from mrinr.superres.methods import solver
 from mrinr.superres.pipeline import build, relative_gains, subject_scales
 from mrinr.superres.problem import Solution
@@ -52,12 +53,14 @@ def compare(
     reference: str,
     context: Context,
     gains: bool = False,
+    lpips: Lpips | None = None,
 ) -> tuple[list[dict[str, Any]], dict[str, dict[str, Volume]]]:
     """Every entry on every head, each in a process of its own; and, by label, the volumes of the first head.
 
     protocol : of the paper, beside the honest one
     reference : the label that times and memory are ratios to
     gains : whether stacks of one contrast may differ in gain
+    lpips : computed, too, on images scaled as the paper's
 
     A row: case, label, method, settings, cpu_seconds, megabytes, both as ratios, contrasts (by contrast
     {"honest", "paper"}, see `evaluate`), mutual_information_error (see `information`) and notes.
@@ -77,7 +80,7 @@ def compare(
             rows.append({
                 "case": head.name, "label": entry.label, "method": entry.method, "settings": entry.settings,
                 "profile": entry.profile, "cpu_seconds": done.seconds, "megabytes": done.megabytes,
-                "contrasts": _scores(head, made, stacks, protocol),
+                "contrasts": _scores(head, made, stacks, protocol, lpips),
                 "mutual_information_error": information(head, made), "notes": notes,
             })  # fmt: skip
     for row in rows:
@@ -104,12 +107,14 @@ def solved(job: Job, entry: Entry, **more: Any) -> tuple[dict[str, np.ndarray], 
     return volumes, found.notes.get("networks", {})
 
 
-def _scores(head: Case, made: Mapping[str, Volume], stacks: list[Stack], protocol: str) -> dict[str, Any]:
+def _scores(
+    head: Case, made: Mapping[str, Volume], stacks: list[Stack], protocol: str, lpips: Lpips | None
+) -> dict[str, Any]:
     inputs = [s.volume for s in stacks]
     return {
         c: {
             "honest": evaluate(head.truths[c], volume, head.brain, head.lesions, inputs=inputs),
-            "paper": evaluate(head.truths[c], volume, head.brain, protocol=protocol),
+            "paper": evaluate(head.truths[c], volume, head.brain, protocol=protocol, lpips=lpips),
         }
         for c, volume in made.items()
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from mrinr.commands import lpips
 from mrinr.commands.session import Session
 
 HELP = "reproduce the tables of a paper"
@@ -27,6 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--models", nargs="+", default=[], metavar="NAME|FOLDER", help="crl, multi-contrast: models"
     )
+    lpips.option(parser)
     parser.add_argument("--out", type=Path, default=Path("mrinr-benchmark"), metavar="DIR")
 
 
@@ -43,4 +45,5 @@ def run(args: argparse.Namespace, session: Session) -> None:
         args.subjects,
         args.dedicated,
         args.models,
+        args.lpips_weights,
     )

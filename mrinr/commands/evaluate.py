@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from mrinr.commands import lpips
 from mrinr.commands.session import Session
 from mrinr.metrics import PROTOCOLS, evaluate
 
@@ -27,6 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="what the prediction was made from, for the floors",
     )
     parser.add_argument("--protocol", choices=tuple(PROTOCOLS), default="honest")
+    lpips.option(parser)
 
 
 def run(args: argparse.Namespace, session: Session) -> None:
@@ -34,5 +36,10 @@ def run(args: argparse.Namespace, session: Session) -> None:
     mask = None if args.mask is None else session.read(args.mask)
     lesions = None if args.lesions is None else session.read(args.lesions)
     inputs = [session.read(path) for path in args.input]
-    session.facts = evaluate(reference, prediction, mask, lesions, inputs, args.protocol)
+    perceptual = None
+    if args.lpips_weights:
+        from mrinr.perceptual import Lpips
+
+        perceptual = Lpips(*args.lpips_weights)
+    session.facts = evaluate(reference, prediction, mask, lesions, inputs, args.protocol, perceptual)
     print(json.dumps(session.facts, indent=2, allow_nan=False))

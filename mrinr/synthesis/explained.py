@@ -1,9 +1,10 @@
 """What the patient's own scans explain of a prediction.
 
 A network draws edges from what it learned; the scans show them. So functions of the scans are fitted to its
-image and take its place, half and half: one polynomial of their intensities for the whole brain, which has
-levels and partial volumes right, and a linear one around each voxel (the guided filter, He, Sun & Tang 2013,
-equations 5 to 8), which keeps what a place has of its own. No paper of the five has this step.
+image and take its place: a linear one around each voxel (the guided filter, He, Sun & Tang 2013, equations 5
+to 8), which keeps what a place has of its own, and, up to half, one polynomial of their intensities for the
+whole brain, which has levels and partial volumes right and counts less where it explains little of the image.
+No paper of the five has this step.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ AROUND = (5, 7, 7)  # voxels of a window of the local fit, along slices, rows an
 STEP = (2, 3, 3)  # voxels from one window to the next
 SMOOTH = 1e-3  # squared brain medians: contrast below its root is noise
 DARK = 0.1  # brain medians
+DOUBTED, TRUSTED = 0.6, 0.8  # R squared from which the polynomial counts, and counts in full
 EDGE = 9  # pixels over which the polynomial fades out where the brain ends
 
 
@@ -40,14 +42,16 @@ def explained(
     shown = torch.from_numpy(np.stack(images).astype(np.float32))
     image, inside = torch.from_numpy(predicted), torch.from_numpy(brain)
     out = image.clone()
-    factors = _fitted(shown, image, inside)
+    factors, share = _fitted(shown, image, inside)
+    most_of_it = (share - DOUBTED) / (TRUSTED - DOUBTED)
+    weight = 0.5 * min(max(most_of_it, 0.0), 1.0)
     least, most = (float(end) for end in image[inside].aminmax())
     for rows, part in _slabs(len(image)):
         found = local(shown[:, rows], image[rows], torch.from_numpy(lit[rows]).float())[part]
         at = slice(rows.start + part.start, rows.start + part.stop)
         overall = torch.einsum("tkhw,t->khw", _terms(shown[:, at]), factors).clamp(least, most)
-        half = 0.5 * functional.avg_pool2d(inside[at, None].float(), EDGE, 1, EDGE // 2)[:, 0]
-        found = found + half * (overall - found)
+        much = weight * functional.avg_pool2d(inside[at, None].float(), EDGE, 1, EDGE // 2)[:, 0]
+        found = found + much * (overall - found)
         there = torch.from_numpy(lit[at])
         out[at][there] = found[there].clamp_min(0)
     return out.numpy()
@@ -90,8 +94,10 @@ def local(images: torch.Tensor, predicted: torch.Tensor, weight: torch.Tensor) -
     return (fine[:-1] * images).sum(0) + fine[-1]
 
 
-def _fitted(images: torch.Tensor, predicted: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-    """The factors of the terms of the polynomial, least squares over the voxels `inside`."""
+def _fitted(
+    images: torch.Tensor, predicted: torch.Tensor, inside: torch.Tensor
+) -> tuple[torch.Tensor, float]:
+    """The factors of the polynomial's terms, least squares over the voxels `inside`; R squared."""
     matrix, vector = torch.tensor(0.0), torch.tensor(0.0)
     for n in range(len(predicted)):
         # Products of scans are nearly collinear: float32 is not enough for their normal equations.
@@ -99,7 +105,11 @@ def _fitted(images: torch.Tensor, predicted: torch.Tensor, inside: torch.Tensor)
         matrix = matrix + terms @ terms.mT
         vector = vector + terms @ predicted[n][inside[n]].double()
     ridge = torch.diag(RIDGE * matrix.diagonal() + 1e-9)
-    return torch.linalg.solve(matrix + ridge, vector).float()
+    factors = torch.linalg.solve(matrix + ridge, vector)
+    values = predicted[inside].double()
+    left = values.square().sum() - 2 * factors @ vector + factors @ matrix @ factors
+    spread = (values - values.mean()).square().sum().clamp_min(1e-9)
+    return factors.float(), 1 - float(left / spread)
 
 
 def _terms(images: torch.Tensor) -> torch.Tensor:
