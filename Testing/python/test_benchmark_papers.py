@@ -15,7 +15,7 @@ import torch
 from simulated_head import label_map
 
 from mrinr import benchmark, bundles
-from mrinr.benchmark import crl, crl_measure, crl_scans
+from mrinr.benchmark import crl, crl_directions, crl_measure, crl_scans
 from mrinr.benchmark.costs import cost
 from mrinr.benchmark.crl_people import THICK, interpolated, slabs
 from mrinr.benchmark.crl_rivals import DIRECTIONS, USED
@@ -199,6 +199,12 @@ def test_the_contrast_benchmark_on_label_maps(maps, tmp_path, models):
         assert {"linear", "identity"} <= set(heads[title])
     (claim,) = [each for each in found["claims"] if "networks trained for one direction" in each["claim"]]
     assert "By the paper's metric" in claim["why"]
+
+
+def test_the_brightest_voxels_are_the_reason_only_where_cutting_them_helps():
+    assert crl_directions.why(12, 12, 12, 1.0) == ""
+    assert "likely reason" in crl_directions.why(9, 12, 12, 2.0)
+    assert "are not the reason" in crl_directions.why(9, 9, 12, 2.0)
 
 
 def test_thick_slices_are_the_means_of_thin_ones(maps):

@@ -27,6 +27,7 @@ def measured(
         scaled
     reference, identity, linear : PSNR of the voxel-wise reference and of the floors
     papers_identity, papers_linear : of the floors, as `papers`
+    papers_cut : as `papers`, of images whose brightest voxels are cut to the 99.9th percentile in the brain
     """
     truth, brain = person.truth[target].voxels, person.inside
     top = PROTOCOLS["honest"](truth, image, brain)[2]
@@ -45,12 +46,17 @@ def measured(
         "psnr": psnr(truth, image, brain, top),
         "ssim": ssim(truth * brain, image * brain, brain, top),
         "papers": psnr_of(papers),
+        "papers_cut": psnr_of(PROTOCOLS["crl"](_cut(truth, brain), _cut(image, brain), brain)),
         "papers_ssim": float(np.mean([ssim(a, b, None, papers[2]) for a, b in slices])),
         "reference": reference(person, tuple(sorted(names)), target, played),
         "identity": psnr(truth, fitted["identity"], brain, top),
         "linear": psnr(truth, fitted["linear"], brain, top),
         **low,
     }
+
+
+def _cut(image: np.ndarray, brain: np.ndarray) -> np.ndarray:
+    return np.clip(image * brain, 0, np.percentile(image[brain], 99.9))
 
 
 def psnr_of(papers: tuple[Any, ...]) -> float:

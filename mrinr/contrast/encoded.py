@@ -11,6 +11,7 @@ import torch
 
 from mrinr.context import Context
 from mrinr.contrast.agreement import factors, shifted
+from mrinr.contrast.evidence import evidence
 from mrinr.contrast.network import ContrastRepresentation
 from mrinr.contrast.parameters import times
 from mrinr.contrast.scale import percentiles, scale
@@ -26,6 +27,7 @@ VOXELS_OF_REGION, TIMES_AT_ONCE = 32, 128
 PLANES_KEPT = 6  # two rows of three views
 ON_GRID = 0.02  # voxels: nearer than this a point counts as the voxel
 
+NOTHING = torch.zeros(0, 3)  # measured
 Decoding = Callable[[torch.Tensor], Prediction]
 
 
@@ -33,7 +35,8 @@ Decoding = Callable[[torch.Tensor], Prediction]
 class Encoded:
     """What the network keeps of a subject's scans.
 
-    features : (n, channels) float16, of the voxels that are worked on
+    features : (n, channels + scans) float16, of the voxels that are worked on: the network's, and `evidence`
+    played : (scans, 3), the times of the scans that the last columns are of; none for the "attention" variant
     index : (i, j, k) int32 on `grid`: the row of each voxel in `features`, -1 where there is none
     brain : (i, j, k) bool
     gain : what an image on the physical scale is multiplied by to have the first source's units
@@ -42,6 +45,7 @@ class Encoded:
     """
 
     features: torch.Tensor
+    played: torch.Tensor
     index: np.ndarray
     grid: Grid
     brain: np.ndarray
@@ -67,7 +71,7 @@ class Encoded:
         for start in range(0, len(features), VOXELS_AT_ONCE):
             context.progress(start / len(features), "Decoding")
             part = slice(start, start + VOXELS_AT_ONCE)
-            mean[part], half[part] = _decode(network, features[part], target)
+            mean[part], half[part] = _decode(network, features[part], target, self.played)
             if show is not None:
                 show(mean[: part.stop])
         return mean, half
@@ -100,7 +104,7 @@ class Encoded:
                 del self._planes[next(iter(self._planes))]
             points, to = np.moveaxis(np.indices(grid.shape), 0, -1).reshape(-1, 3), grid.to(self.grid)
             inside, features = self._at(points @ to[:3, :3].T + to[:3, 3])
-            self._planes[key] = inside, _decoding(network, features)
+            self._planes[key] = inside, _decoding(network, features, self.played)
         inside, decoding = self._planes[key]
         mean, half = np.zeros(grid.size, np.float32), np.zeros(grid.size, np.float32)
         mean[inside], half[inside] = _played(decoding, target, _device(network))
@@ -115,14 +119,15 @@ class Encoded:
         """
         some = [rows[:: -(-len(rows) // VOXELS_OF_REGION)] for rows in regions]
         device, ends = _device(network), np.cumsum([0, *(len(rows) for rows in some)])
-        x = _as_image(self.features[torch.from_numpy(np.concatenate(some))], device)
+        features = self.features[torch.from_numpy(np.concatenate(some))].expand(TIMES_AT_ONCE, -1, -1)
 
         def at(asked: np.ndarray) -> np.ndarray:
             means = []
             for start in range(0, len(asked), TIMES_AT_ONCE):
                 part = torch.from_numpy(asked[start : start + TIMES_AT_ONCE].astype(np.float32)).to(device)
                 with torch.inference_mode():
-                    found = network.decode(x.expand(len(part), -1, -1, -1), part).mean[:, 0, 0].cpu().numpy()
+                    decoding = network.decoding(*_split(network, features[: len(part)], self.played))
+                    found = decoding(part).mean[:, 0, 0].cpu().numpy()
                 pairs = zip(ends[:-1], ends[1:], strict=True)
                 means.append(np.stack([found[:, a:b].mean(1) for a, b in pairs], 1))
             return np.concatenate(means)
@@ -179,17 +184,18 @@ def encode_head(
     if levels is None:
         levels = {name: percentiles(head.images[name], head.brain) for name in names}
     scales = [scale(levels[name], sequence) for name, sequence in zip(names, played, strict=True)]
-    head = _fitting(head, network.channels, context)
+    head = _fitting(head, network.channels + len(names), context)
     images, _ = canvas(head, names)
     rows, columns, axial = window(head)
     lit = cut(head.lit[..., axial].astype(np.float32), rows, columns) > 0
-    brain = cut(head.brain[..., axial].astype(np.float32), rows, columns) > 0
+    brain = lit & (cut(head.brain[..., axial].astype(np.float32), rows, columns) > 0)
     device = _device(network)
     shown = [images[name] / found.gain for name, found in zip(names, scales, strict=True)]
     asked = torch.cat([_times(sequence, 1, device) for sequence in played])
     brighter = factors(network, shown, asked, scales, brain)
     shown = [x * factor for x, factor in zip(shown, brighter, strict=True)]
-    features = torch.empty(int(lit.sum()), network.channels, dtype=torch.float16)
+    measured = asked if network.variant == "modulation" else NOTHING
+    features = torch.zeros(int(lit.sum()), network.channels + len(measured), dtype=torch.float16)
     predicted = [np.zeros(int(brain.sum()), np.float32) for _ in names] if len(names) > 1 else []
     done, seen = 0, 0
     for start in range(0, len(lit), SLICES_AT_ONCE):
@@ -205,16 +211,22 @@ def encode_head(
                 context.check()
             kept = network.fuse(own).permute(0, 2, 3, 1)[inside.to(device)]
             stop = done + len(kept)
-            features[done:stop] = kept.half().cpu()
+            features[done:stop, : network.channels] = kept.half().cpu()
             for n, check in enumerate(predicted):
                 others = network.fuse([f for m, f in enumerate(own) if m != n]).permute(0, 2, 3, 1)
-                values, _ = _decode(network, others[brains.to(device)], played[n])
+                values, _ = _decode(network, others[brains.to(device)], played[n], NOTHING)
                 check[seen : seen + len(values)] = values
         done, seen = stop, seen + int(brains.sum())
+    if len(measured) and brain.any():
+        there = torch.from_numpy(brain[lit])
+        spacing = np.linalg.norm(head.grid.affine[:3, :3], axis=0)[[2, 0, 1]]
+        known = features[there, : network.channels]
+        features[there, network.channels :] = evidence(network, known, shown, brain, measured, spacing).half()
     numbers = np.zeros(lit.shape, np.float32)  # whole numbers are exact below 2^24, more than fit
     numbers[lit] = np.arange(1, len(features) + 1)
     return Encoded(
         features,
+        measured.cpu(),
         uncut(numbers, head).astype(np.int32) - 1,
         head.grid,
         head.brain,
@@ -248,16 +260,28 @@ def _fitting(head: Head, channels: int, context: Context) -> Head:
 
 
 def _decode(
-    network: ContrastRepresentation, features: torch.Tensor, target: MRSequence
+    network: ContrastRepresentation, features: torch.Tensor, target: MRSequence, played: torch.Tensor
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Image and raw half interval of features (n, channels)."""
-    return _played(_decoding(network, features), target, _device(network))
+    """Image and raw half interval of features (n, channels + scans)."""
+    return _played(_decoding(network, features, played), target, _device(network))
 
 
-def _decoding(network: ContrastRepresentation, features: torch.Tensor) -> Decoding | None:
+def _decoding(
+    network: ContrastRepresentation, features: torch.Tensor, played: torch.Tensor
+) -> Decoding | None:
     """None where there are no voxels, of which a convolution would make an error."""
     with torch.inference_mode():
-        return network.decoding(_as_image(features, _device(network))) if len(features) else None
+        return network.decoding(*_split(network, features[None], played)) if len(features) else None
+
+
+def _split(
+    network: ContrastRepresentation, features: torch.Tensor, played: torch.Tensor
+) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor] | None]:
+    """The network's features as the image (n, channels, 1, voxels) that it decodes, and what was measured."""
+    x = features.to(_device(network)).float().transpose(1, 2)[:, :, None]
+    if not len(played):
+        return x, None
+    return x[:, : network.channels], (x[:, network.channels :], played.to(x.device))
 
 
 def _played(
@@ -269,11 +293,6 @@ def _played(
         found = decoding(_times(target, 1, device))
         half = (found.low + found.high) / 2
     return found.mean.flatten().cpu().numpy(), half.flatten().cpu().numpy()
-
-
-def _as_image(features: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """(n, channels) as the network's (1, channels, 1, n)."""
-    return features.to(device).float().T.reshape(1, features.shape[1], 1, -1)
 
 
 def _device(network: torch.nn.Module) -> torch.device:

@@ -9,8 +9,8 @@ coordinate-wise MLP decodes. `variant` says how:
   times modulate each share by the atom's closed-form signal. Whatever a voxel may consist of, its expected
   signal is such a mixture, so every setting of the sliders obeys the signal equation.
 
-Beyond the paper: features of several sources are averaged by learned confidence, and the decoder gives the
-ends of a 90 % interval.
+Beyond the paper: features of several sources are averaged by learned confidence, shares are corrected by what
+was measured (`evidence.py`), and the decoder gives the ends of a 90 % interval.
 """
 
 from __future__ import annotations
@@ -109,9 +109,28 @@ class ContrastRepresentation(nn.Module):
         """The image at `times` (n, 3) and its interval, on the physical scale; each voxel by itself."""
         return self.decoding(features)(times)
 
-    def decoding(self, features: torch.Tensor) -> Callable[[torch.Tensor], Prediction]:
-        """`decode` of the same features for several times, with what is common to them done once."""
-        return self.decoder(features.float() if features.dtype == torch.float16 else features)
+    def decoding(
+        self, features: torch.Tensor, measured: tuple[torch.Tensor, torch.Tensor] | None = None
+    ) -> Callable[[torch.Tensor], Prediction]:
+        """`decode` of the same features for several times, with what is common to them done once.
+
+        measured : what scans say beyond the features, for the "modulation" variant (see `evidence`): weights
+            (n, scans, h, w) and the scans' times (scans, 3)
+        """
+        features = features.float() if features.dtype == torch.float16 else features
+        return self.decoder(features) if measured is None else self.decoder(features, *measured)
+
+    def moments(self, features: torch.Tensor, times: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What voxels may give under `times` (m, 3): means (n, m), covariances (n, m, m).
+
+        features : (n, channels), of the "modulation" variant, whose atoms are the possibilities
+        """
+        assert isinstance(self.decoder, Mixture)
+        amounts = self.decoder.mixture(features.T[None, :, None])[1][0, :, 0].T
+        gains = attained(times, *self.decoder.atoms())
+        mean = amounts @ gains.T
+        square = torch.einsum("nk,ak,bk->nab", amounts, gains, gains) * amounts.sum(1)[:, None, None]
+        return mean, square - mean[:, :, None] * mean[:, None]
 
 
 def split(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -330,8 +349,26 @@ class Mixture(nn.Module):
         *shares, density = self.shares(hidden).float().tensor_split((-1,), 1)
         return hidden, functional.softplus(density) * shares[0].softmax(1)
 
-    def forward(self, features: torch.Tensor) -> Callable[[torch.Tensor], Prediction]:
+    def corrected(self, amounts: torch.Tensor, weights: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        """Amounts after `evidence`: more of the atoms that give what was measured, their sum as before.
+
+        weights : (n, scans, h, w); times : (scans, 3)
+        """
+        density = amounts.sum(1, keepdim=True)
+        favoured = torch.einsum("sk,nshw->nkhw", attained(times, *self.atoms()), weights) * density
+        usual = (favoured * amounts).sum(1, keepdim=True) / density
+        found = amounts * (1 + favoured - usual).clamp_min(0)
+        return found * (density / found.sum(1, keepdim=True))
+
+    def forward(
+        self,
+        features: torch.Tensor,
+        weights: torch.Tensor | None = None,
+        times: torch.Tensor | None = None,
+    ) -> Callable[[torch.Tensor], Prediction]:
         hidden, amounts = self.mixture(features)
+        if weights is not None and times is not None:
+            amounts = self.corrected(amounts, weights.float(), times)
         return partial(self.played, self.interval.known(hidden), amounts)
 
     def played(self, known: torch.Tensor, amounts: torch.Tensor, times: torch.Tensor) -> Prediction:

@@ -1,0 +1,73 @@
+"""What was measured has its say: the tissue of each voxel is corrected until it explains the scans.
+
+The network gives each voxel shares of atoms. As far as these disagree about a scan of the subject, the scan
+itself decides: the linear minimum mean square error estimate, with the shares as prior. Atoms whose signal
+lies where the scan's does gain what others lose, so the result is a mixture of atoms still, obeys the signal
+equation and keeps its proton density. Not in the paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from mrinr.contrast.network import ContrastRepresentation
+
+VOXELS_AT_ONCE = 2**15
+DOUBT = 0.12  # of a scan's median: noise, and what atoms cannot explain
+SHADING = 40.0  # mm: where scan and prediction differ more smoothly than this the coil is to blame
+MOST = 6e4  # that float16 holds
+
+
+def evidence(
+    network: ContrastRepresentation,
+    features: torch.Tensor,
+    images: Sequence[np.ndarray],
+    brain: np.ndarray,
+    times: torch.Tensor,
+    spacing: Sequence[float],
+) -> torch.Tensor:
+    """What each scan says beyond the features: the weights (n, scans) of `Mixture.corrected`.
+
+    Parameters
+    ----------
+    features : (n, channels), of the brain's voxels, of the "modulation" variant
+    images : (k, h, w) each, on the physical scale
+    brain : (k, h, w) bool
+    times : (scans, 3), TR, TE, TI in ms
+    spacing : mm along k, h, w
+    """
+    means, covariances = [], []
+    with torch.inference_mode():
+        for part in features.split(VOXELS_AT_ONCE):
+            mean, covariance = network.moments(part.to(times.device).float(), times)
+            means.append(mean.cpu())
+            covariances.append(covariance.cpu())
+    mean, covariance = torch.cat(means), torch.cat(covariances)
+    left = torch.empty_like(mean)
+    for n, image in enumerate(images):
+        measured = torch.from_numpy(np.ascontiguousarray(image[brain])).float()
+        shading = _smooth(measured, brain, spacing) / _smooth(mean[:, n], brain, spacing).clamp_min(1e-6)
+        left[:, n] = measured / shading.clamp_min(1e-6) - mean[:, n]
+        covariance[:, n, n] += (DOUBT * float(measured.median())) ** 2 + 1e-12
+    return torch.linalg.solve(covariance, left[..., None])[..., 0].clamp(-MOST, MOST)
+
+
+def _smooth(values: torch.Tensor, brain: np.ndarray, spacing: Sequence[float]) -> torch.Tensor:
+    """Means over boxes, twice, of what is in the brain; (n,) as `values`."""
+    inside = torch.from_numpy(brain)
+    both = torch.zeros(2, 1, *brain.shape)
+    both[0, 0][inside] = values
+    both[1, 0][inside] = 1.0
+    for _ in range(2):
+        for axis, (size, step) in enumerate(zip(brain.shape, spacing, strict=True)):
+            reach = min(int(SHADING / 2 / step), size // 2 - 1)
+            if reach > 0:
+                window = [2 * reach + 1 if a == axis else 1 for a in range(3)]
+                around = [reach if a == axis else 0 for a in range(3)]
+                both = functional.avg_pool3d(both, window, 1, around)
+    total, count = both[:, 0][:, inside]
+    return total / count.clamp_min(1e-6)
