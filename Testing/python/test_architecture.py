@@ -44,8 +44,8 @@ ABOVE = {
     "mrinr.report": {"mrinr.superres"},
     "mrinr.demo": {"mrinr.superres", "mrinr.simulation"},
     "mrinr.benchmark": {
-        "mrinr.bundles", "mrinr.contrast", "mrinr.superres", "mrinr.simulation", "mrinr.synthesis",
-        "mrinr.training",
+        "mrinr.bundles", "mrinr.contrast", "mrinr.engine.device", "mrinr.superres", "mrinr.simulation",
+        "mrinr.synthesis", "mrinr.training",
     },
     "mrinr.commands": {
         "mrinr.benchmark", "mrinr.bundles", "mrinr.contrast", "mrinr.demo", "mrinr.engine", "mrinr.report",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mrinr.context import Context
+from mrinr.engine.device import set_threads
 from mrinr.errors import InputError
 from mrinr.files import write_bytes
 
@@ -27,6 +28,7 @@ def run(
     dedicated: bool = False,
     models: Sequence[str] = (),
     lpips_weights: Sequence[Path] = (),
+    threads: int | None = None,
 ) -> dict[str, Any]:
     """Run the benchmark `name`, print its table, write `results.json`, `table.txt` and `page.md` into `out`.
 
@@ -41,6 +43,7 @@ def run(
     dedicated : of the multimodal benchmark
     models : of crl, and the learned prior of multi-contrast (one), names or folders
     lpips_weights : of multi-contrast, the two files of `mrinr.perceptual.Lpips`; without them no LPIPS
+    threads : processor cores to use; None for as many as torch would
 
     Returns what results.json holds. Raises InputError for an unknown name and for data that cannot be used.
     """
@@ -57,6 +60,7 @@ def run(
     }
     if name not in benchmarks:
         raise InputError(f"The benchmark '{name}' is not known; use {' or '.join(benchmarks)}.")
+    set_threads(threads)
     start = time.process_time() + apart.seconds()
     results = benchmarks[name](data, small, context or Context())
     results["cpu_seconds"] = round(time.process_time() + apart.seconds() - start)
@@ -66,7 +70,7 @@ def run(
     write_bytes(
         out / "page.md",
         sheets.as_page(
-            results, _command(name, data, small, subjects, dedicated, models, lpips_weights)
+            results, _command(name, data, small, subjects, dedicated, models, lpips_weights, threads)
         ).encode(),
     )
     print(text)
@@ -81,10 +85,12 @@ def _command(
     dedicated: bool,
     models: Sequence[str],
     lpips_weights: Sequence[Path],
+    threads: int | None,
 ) -> str:
     where = [] if data is None else ["--data", str(data)]
     flags = ["--small"] * small + ["--dedicated"] * dedicated
     which = ["--subjects", *subjects] if subjects else []
     which += ["--models", *models] if models else []
     which += ["--lpips-weights", *map(str, lpips_weights)] if lpips_weights else []
+    which += ["--threads", str(threads)] if threads else []
     return shlex.join(["mrinr", "benchmark", name, *flags, *where, *which])

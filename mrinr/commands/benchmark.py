@@ -46,4 +46,5 @@ def run(args: argparse.Namespace, session: Session) -> None:
         args.dedicated,
         args.models,
         args.lpips_weights,
+        args.threads,
     )
