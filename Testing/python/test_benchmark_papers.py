@@ -190,7 +190,8 @@ def maps(tmp_path_factory):
 def test_the_contrast_benchmark_on_label_maps(maps, tmp_path, models):
     found = benchmark.run("crl", maps, True, tmp_path, Context(), subjects=("a",))
     assert {row["slices"] for row in found["thick"]} == {"6.5 mm", "6.5 to 1 mm"}
-    assert len(found["rivals"]) == 12 and len(found["thick"]) == 12 and len(found["physics"]) == 1
+    assert len(found["rivals"]) == 12 and len(found["thick"]) == 12
+    assert [row["sources"] for row in found["physics"]] == [["CRL7"], ["CRL7", "CRL5"]]
     page = (tmp_path / "page.md").read_text()
     assert "| PD to T2 | 6.5 to 1 mm |" in page and "the paper's network | 39," in page
     assert "trained here on 1 label map " in page

@@ -89,13 +89,14 @@ def two_sources(rows: Rows) -> Sheet:
 
 def obeyed(physics: Rows) -> Sheet:
     sheet = Sheet(
-        "Physics, from one T2-weighted scan (CRL7)",
+        "Physics, from a T2-weighted scan (CRL7) and with one of another echo time beside it",
         "T2 of white matter (ms) and slope of CSF (1/s) from the logarithm of the signal, TE 10 to 200 ms; "
         "TI (ms) at which CSF is darkest (TR 9000, TE 100, steps of 100), what is left there in % of its "
         "signal without inversion, and how many times brighter it is at TI 600 or 3000; wrong way: % of "
         "steps in TE or TR that raise or lower a voxel against the equation",
         (
             "person",
+            "from",
             "T2 WM",
             "true",
             "error %",
@@ -111,8 +112,9 @@ def obeyed(physics: Rows) -> Sheet:
     for row in physics:
         T2, true = 1000 / row["wm_slope"], 1000 / row["wm_true_slope"]
         sheet.rows.append(
-            [row["person"], T2, true, 100 * (T2 / true - 1), row["csf_slope"], row["csf_true_slope"],
-             row["null"], row["true_null"], row["dark"], row["back"], row["wrong_way"]]
+            [row["person"], " + ".join(row["sources"]), T2, true, 100 * (T2 / true - 1),
+             row["csf_slope"], row["csf_true_slope"], row["null"], row["true_null"], row["dark"],
+             row["back"], row["wrong_way"]]
         )  # fmt: skip
     return sheet
 

@@ -71,8 +71,9 @@ def one_person(
                 if len(names) == 1 or (target in NINE and target not in names):
                     row = score(person, model, bundle, encoded, names, target, played[target])
                     found.rows.append(row)
-            if bundle is chosen[0] and names == (physics.SOURCE,) and person.pure:
-                found.physics.append(physics.measure(person, model, encoded))
+            if bundle is chosen[0] and names in ((physics.SOURCE,), physics.BOTH) and person.pure:
+                obeyed = physics.measure(person, model, encoded)
+                found.physics.append({"sources": list(names), **obeyed})
         if bundle is chosen[0] and person.thick is not None:
             found.thick += _thick(person, model, bundle, context)
     for (kind, source, target), network in trained.items():

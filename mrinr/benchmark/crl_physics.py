@@ -1,4 +1,4 @@
-"""Whether the sliders obey the signal equation: one scan's session against closed forms."""
+"""Whether the sliders obey the signal equation: sessions of one scan and of two against closed forms."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from mrinr.simulation.sequences import null
 from mrinr.simulation.signal import Sequence
 
 SOURCE = "CRL7"  # T2-weighted
+BOTH = (SOURCE, "CRL5")  # with the proton density: two echo times, which T2 follows from
 ECHOES = np.linspace(10, 200, 12)  # ms
 LONG = 8000.0  # TR in ms of the echoes
 FLUID = Sequence(TR=9000, TE=100)  # of the sweep over TI
