@@ -173,8 +173,7 @@ def _physics(physics: Rows) -> Claim:
         verdict,
         f"T2 of white matter within {T2[0]:.0f} % from a T2-weighted scan, within {T2[1]:.0f} % with a "
         "proton-density scan beside it, CSF dark at its null and back, no step the wrong way; asked: within "
-        "10 % and CSF's slope within 0.5 /s. One scan does not tell a short T2 from a low proton density. "
-        "See the table of physics.",
+        "10 % and CSF's slope within 0.5 /s. See the table of physics.",
     )
 
 
