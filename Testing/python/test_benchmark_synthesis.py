@@ -259,7 +259,7 @@ def test_the_local_inr_benchmark_in_miniature(maps, tmp_path, monkeypatch):
     tiny = trials.Size(8, 1, (4, 1), (6, 2), 4, 4, 2, (1,), 1, 2, 2, tasks, crop=(64, 64))
     monkeypatch.setitem(local_inr.SIZES, "small", tiny)
     found = benchmark.run("local-inr", maps, True, tmp_path, Context())
-    ships = f"{local_inr.SHIPS} (ships)"
+    ships = "multimodal-compact (ships)"
     assert {row["label"] for row in found["scores"]} == {*trials.EVERY, ships}
     three = [row for row in found["scores"] if len(row["inputs"]) == 3]
     assert {row["label"] for row in three} == {"pix2pix", trials.LOCAL, ships}

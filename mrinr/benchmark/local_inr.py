@@ -25,12 +25,12 @@ from mrinr.benchmark.split import folds
 from mrinr.bundles import Bundle
 from mrinr.context import Context
 from mrinr.simulation import icbm
+from mrinr.synthesis.choice import ANY_SUBSET, ORDER
 from mrinr.synthesis.local_inr import LocalINR
 from mrinr.training.batch import Batch
 from mrinr.training.sources import Source, find_sources
 from mrinr.volume import Volume, write
 
-SHIPS = "multimodal-compact"
 BY_STEPS = ("pix2pix", LOCAL)  # trained shorter and longer, too
 
 
@@ -134,14 +134,13 @@ def one_fold(
     drawn = batches(training, size)
     first = size.tasks[0]
     people = tested(testing, size)
-    bundle = bundles.find(SHIPS)
     for n, task in enumerate(size.tasks):
         part = context.stage(0.6 * n / len(size.tasks), 0.6 * (n + 1) / len(size.tasks))
         models = trained(drawn, task, size, size.steps, work / str(n), part)
         found.rows += _rows(people, {label: each.network for label, each in models.items()}, task, size)
-        found.rows += _shipped(people, bundle, task, size)
+        found.rows += _shipped(people, task, size)
         if out is not None and task is first:
-            _shown(models, people, bundle, size, found, out)
+            _shown(models, people, size, found, out)
     if out is None:
         return
     found.by_steps += [
@@ -167,22 +166,32 @@ def _rows(
     ]
 
 
-def _shipped(people: Mapping[str, Batch], bundle: Bundle, task: Task, size: Size) -> list[dict[str, Any]]:
-    """The model that ships, on people that it was not trained on."""
-    trained_on = bundle.facts["training"]["data"]
-    network = bundle.network()
-    return [
-        score(ships(network, batch, task.inputs, size.target), batch, task.inputs, size.target,
-              person=name, label=f"{SHIPS} (ships)")
-        for name, batch in people.items()
-        if not named_in(name, trained_on)
-    ]  # fmt: skip
+def _shipped(people: Mapping[str, Batch], task: Task, size: Size) -> list[dict[str, Any]]:
+    """The models that ship, each on people that it was not trained on."""
+    rows = []
+    for label, bundle in _ship(task, size).items():
+        network = bundle.network()
+        for name, batch in people.items():
+            if not named_in(name, bundle.facts["training"]["data"]):
+                image = ships(network, batch, task.inputs, size.target)
+                rows.append(score(image, batch, task.inputs, size.target, person=name, label=label))
+    return rows
+
+
+def _ship(task: Task, size: Size) -> dict[str, Bundle]:
+    """The models that ship and make the target of just these inputs, by label."""
+    return {
+        f"{bundle.name} (ships)": bundle
+        for bundle in bundles.shipped()
+        if bundle.architecture in ORDER
+        and size.target in bundle.targets
+        and (bundle.architecture in ANY_SUBSET or set(bundle.inputs) == set(task.inputs))
+    }
 
 
 def _shown(
     models: Mapping[str, Trained],
     people: Mapping[str, Batch],
-    bundle: Bundle,
     size: Size,
     found: Findings,
     out: Path,
@@ -205,5 +214,6 @@ def _shown(
     for label, each in models.items():
         found.costs[label] = cost(each.network, partial(made_by, each.network, one))
         found.training[label] = each.seconds
-    network = bundle.network()
-    found.costs[f"{SHIPS} (ships)"] = cost(network, partial(ships, network, one, inputs, size.target))
+    for label, bundle in _ship(size.tasks[0], size).items():
+        network = bundle.network()
+        found.costs[label] = cost(network, partial(ships, network, one, inputs, size.target))

@@ -22,9 +22,9 @@ def made_by(network: torch.nn.Module, batch: Batch) -> np.ndarray:
 
 
 def ships(network: torch.nn.Module, batch: Batch, inputs: Sequence[str], target: str) -> np.ndarray:
-    """(n, h, w), what the modality-invariant model makes of these inputs."""
+    """(n, h, w), what a model that ships makes of these inputs."""
     images: Mapping[str, np.ndarray] = {name: batch.seen[name][:, 0].numpy() for name in inputs}
-    place = batch.place[0].numpy()  # which it does not look at
+    place = batch.place[0].numpy()  # all slices are of one head
     return predict(network, images, place, target, torch.device("cpu"), Context()).mean
 
 

@@ -116,6 +116,12 @@ def _more_is_better(found: Mapping[str, Rows]) -> Claim:
         f"PSNR once intensities are matched: {_listed(_by_count(matched))} dB, best with "
         f"{' + '.join(max(matched, key=matched.__getitem__))}."
     )
+    if (
+        not good
+        and _falls([-level for level in _by_count(matched)])
+        and max(matched, key=len) == max(matched, key=matched.__getitem__)
+    ):
+        why += " So the level of the image is the likely reason: with matched intensities more are better."
     falling = []
     for kind, words in (("alone", "models trained alone"), ("forest", "forests")):
         rows = {s: error(r) for s, r in rivals(found, kind).items()}
