@@ -11,7 +11,7 @@ from mrinr.bundles import Bundle
 from mrinr.errors import InputError
 from mrinr.provenance import ENHANCEMENT
 from mrinr.synthesis import INPUTS
-from mrinr.synthesis.choice import ANY_SUBSET, ORDER, preferred
+from mrinr.synthesis.choice import ANY_SUBSET, ORDER
 
 AUTO = "auto"
 
@@ -50,7 +50,7 @@ class Models:
     def chosen(self, key: str, inputs: Sequence[str], target: str) -> Bundle | None:
         """The model that will do it, as mrinr.synthesis.choice has it; None when none can."""
         able = [bundle for bundle in self.candidates(key) if target in targetsOf(bundle, inputs)]
-        return preferred(able, inputs)
+        return min(able, key=lambda bundle: ORDER.index(bundle.architecture), default=None)
 
     def forFineTuning(self, inputs: Sequence[str], target: str) -> Bundle:
         """The model that 'auto' stands for where one is to learn. Raises InputError where none can."""

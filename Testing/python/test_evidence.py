@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
+from mrinr.context import Context
 from mrinr.contrast import evidence as module
 from mrinr.contrast.evidence import evidence
 from mrinr.contrast.network import ContrastRepresentation, Mixture, attained
@@ -57,7 +58,7 @@ def scans(network, features, seed: int = 2) -> list[np.ndarray]:
 def test_the_estimate_is_the_linear_one_of_least_mean_square_error(network, features, brain, monkeypatch):
     images = scans(network, features)
     monkeypatch.setattr(module, "_smooth", lambda values, *_: torch.ones_like(values))  # no shading
-    weights = evidence(network, features, images, brain, TIMES, SPACING)
+    weights = evidence(network, features, images, brain, TIMES, SPACING, Context())
     assert isinstance(network.decoder, Mixture)
     with torch.no_grad():
         amounts = network.decoder.mixture(image_of(features))[1][0, :, 0].double().numpy()  # (atoms, n)
@@ -84,7 +85,7 @@ def test_the_estimate_is_the_linear_one_of_least_mean_square_error(network, feat
 
 def test_what_was_measured_is_given_back_more_truly(network, features, brain):
     images = scans(network, features)
-    weights = evidence(network, features, images, brain, TIMES, SPACING)
+    weights = evidence(network, features, images, brain, TIMES, SPACING, Context())
     before = decoded(network, features, asked=TIMES)
     after = decoded(network, features, weights, TIMES)
     for n, image in enumerate(images):
@@ -93,7 +94,7 @@ def test_what_was_measured_is_given_back_more_truly(network, features, brain):
 
 
 def test_proton_density_stays_and_no_atom_becomes_negative(network, features, brain):
-    weights = evidence(network, features, scans(network, features), brain, TIMES, SPACING)
+    weights = evidence(network, features, scans(network, features), brain, TIMES, SPACING, Context())
     assert isinstance(network.decoder, Mixture)
     with torch.no_grad():
         amounts = network.decoder.mixture(image_of(features))[1]
@@ -109,7 +110,7 @@ def test_shading_of_the_coil_is_no_evidence(network, features, brain, monkeypatc
     shaded = [x * field for x, field in zip(plain, fields, strict=True)]
 
     def change(images) -> float:
-        weights = evidence(network, features, images, brain, TIMES, SPACING)
+        weights = evidence(network, features, images, brain, TIMES, SPACING, Context())
         return float(
             np.sqrt(np.mean((decoded(network, features, weights) - decoded(network, features)) ** 2))
         )
@@ -118,6 +119,22 @@ def test_shading_of_the_coil_is_no_evidence(network, features, brain, monkeypatc
     corrected = change(shaded)
     monkeypatch.setattr(module, "_smooth", lambda values, *_: torch.ones_like(values))
     assert corrected < 0.5 * change(shaded)
+
+
+def test_a_scan_that_ends_within_the_brain_says_nothing_beyond(network, features, brain):
+    images = scans(network, features)
+    images[1][:3] = 0
+    weights = evidence(network, features, images, brain, TIMES, SPACING, Context()).reshape(*SHAPE, 2)
+    assert weights[:3, ..., 1].abs().max() < 1e-3 * weights[3:, ..., 1].abs().max()
+    assert weights[:3, ..., 0].abs().max() > 0
+
+
+def test_where_there_is_no_proton_density_there_is_no_signal_either(network):
+    assert isinstance(network.decoder, Mixture)
+    amounts, weights = torch.zeros(1, 12, 1, 3), torch.ones(1, 2, 1, 3)
+    with torch.no_grad():
+        found = network.decoder.corrected(amounts, weights, TIMES)
+    assert torch.equal(found, amounts)
 
 
 def test_means_over_boxes_are_those_of_the_brain_alone():
@@ -135,5 +152,5 @@ def test_a_brain_of_one_voxel_breaks_nothing(network, features):
     brain = np.zeros(SHAPE, bool)
     brain[3, 10, 10] = True
     images = scans(network, features)
-    weights = evidence(network, features[:1], images, brain, TIMES, SPACING)
+    weights = evidence(network, features[:1], images, brain, TIMES, SPACING, Context())
     assert weights.shape == (1, 2) and torch.isfinite(weights).all()

@@ -324,26 +324,6 @@ def test_a_model_offers_what_it_can_make_of_the_inputs(logic):
     assert targetsOf(flexible, ["DWI"]) == [] and targetsOf(flexible, []) == ["T1", "FLAIR"]
 
 
-def test_a_model_for_just_these_inputs_is_preferred_unless_it_leaves_half_of_them_out():
-    from mrinr.synthesis.choice import preferred
-
-    def bundle(name: str, architecture: str, given: list[str]) -> bundles.Bundle:
-        facts = {"architecture": architecture, "inputs": given, "targets": ["T1ce"]}
-        return bundles.Bundle(Path(name), {"mrinr": facts})
-
-    anything = bundle("any", "multimodal", ["T1", "T2", "FLAIR", "DWI"])
-    one, three = bundle("one", "local-inr", ["T2"]), bundle("three", "local-inr", ["T1", "T2", "FLAIR"])
-    for given, able, best in (
-        (["T2"], [anything, one], one),
-        (["T1", "T2"], [anything, one], anything),
-        (["T1", "T2"], [one], one),
-        (["T1", "T2", "FLAIR"], [anything, one, three], three),
-        (["T1", "T2", "FLAIR", "DWI"], [anything, one, three], three),
-    ):
-        assert preferred(able, given) is best
-    assert preferred([], ["T2"]) is None
-
-
 def test_a_damaged_shelf_is_reported_where_apply_is(module, shelf, tmp_path, monkeypatch):
     import shutil
 

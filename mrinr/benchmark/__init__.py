@@ -60,6 +60,8 @@ def run(
     }
     if name not in benchmarks:
         raise InputError(f"The benchmark '{name}' is not known; use {' or '.join(benchmarks)}.")
+    if lpips_weights and name != "multi-contrast":
+        raise InputError(f"The benchmark {name} has no LPIPS; leave --lpips-weights out.")
     set_threads(threads)
     start = time.process_time() + apart.seconds()
     results = benchmarks[name](data, small, context or Context())

@@ -139,9 +139,10 @@ def why(won: int, won_cut: int, count: int, lead: float) -> str:
         return ""
     said = f"in {won_cut} of {count}, by {lead:.1f} dB"
     if won_cut > won:
+        part = "the likely reason" if won_cut == count else "a part of the reason"
         return (
-            "There the brightest voxel of an image sets its scale, which is the likely reason: with the "
-            f"brightest 0.1 % of the brain's voxels cut, {said}. "
+            f"There the brightest voxel of an image sets its scale, which is {part}: with the brightest "
+            f"0.1 % of the brain's voxels cut, {said}. "
         )
     return f"The brightest voxels, which set the scale there, are not the reason: with them cut, {said}. "
 

@@ -56,7 +56,7 @@ def measured(
 
 
 def _cut(image: np.ndarray, brain: np.ndarray) -> np.ndarray:
-    return np.clip(image * brain, 0, np.percentile(image[brain], 99.9))
+    return np.minimum(image * brain, np.percentile(image[brain], 99.9))
 
 
 def psnr_of(papers: tuple[Any, ...]) -> float:

@@ -10,6 +10,7 @@ import torch
 
 from mrinr.context import Context
 from mrinr.metrics import PROTOCOLS, mse, psnr, ssim, ssim_map
+from mrinr.synthesis.multimodal import Multimodal
 from mrinr.synthesis.slicework import predict
 from mrinr.training.batch import Batch
 from mrinr.training.export import fitted_floors
@@ -23,8 +24,10 @@ def made_by(network: torch.nn.Module, batch: Batch) -> np.ndarray:
 
 def ships(network: torch.nn.Module, batch: Batch, inputs: Sequence[str], target: str) -> np.ndarray:
     """(n, h, w), what a model that ships makes of these inputs."""
+    if not isinstance(network, Multimodal):
+        return made_by(network, batch)
     images: Mapping[str, np.ndarray] = {name: batch.seen[name][:, 0].numpy() for name in inputs}
-    place = batch.place[0].numpy()  # all slices are of one head
+    place = batch.place[0].numpy()  # which it does not look at
     return predict(network, images, place, target, torch.device("cpu"), Context()).mean
 
 

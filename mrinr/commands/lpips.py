@@ -13,5 +13,6 @@ def option(parser: argparse.ArgumentParser) -> None:
         nargs=2,
         default=[],
         metavar=("ALEXNET", "LINEAR"),
-        help="compute LPIPS with torchvision's alexnet-owt-7be5be79.pth and LPIPS's v0.1/alex.pth",
+        help="compute LPIPS (evaluate, benchmark multi-contrast) with torchvision's alexnet-owt-7be5be79.pth "
+        "and LPIPS's v0.1/alex.pth",
     )

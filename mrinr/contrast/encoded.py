@@ -221,7 +221,9 @@ def encode_head(
         there = torch.from_numpy(brain[lit])
         spacing = np.linalg.norm(head.grid.affine[:3, :3], axis=0)[[2, 0, 1]]
         known = features[there, : network.channels]
-        features[there, network.channels :] = evidence(network, known, shown, brain, measured, spacing).half()
+        features[there, network.channels :] = evidence(
+            network, known, shown, brain, measured, spacing, context
+        ).half()
     numbers = np.zeros(lit.shape, np.float32)  # whole numbers are exact below 2^24, more than fit
     numbers[lit] = np.arange(1, len(features) + 1)
     return Encoded(

@@ -1,4 +1,4 @@
-"""What was measured has its say: the tissue of each voxel is corrected until it explains the scans.
+"""What was measured has its say: the tissue of each voxel in the brain is corrected towards it.
 
 The network gives each voxel shares of atoms. As far as these disagree about a scan of the subject, the scan
 itself decides: the linear minimum mean square error estimate, with the shares as prior. Atoms whose signal
@@ -14,12 +14,14 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from mrinr.context import Context
 from mrinr.contrast.network import ContrastRepresentation
 
 VOXELS_AT_ONCE = 2**15
 DOUBT = 0.12  # of a scan's median: noise, and what atoms cannot explain
 SHADING = 40.0  # mm: where scan and prediction differ more smoothly than this the coil is to blame
 MOST = 6e4  # that float16 holds
+NO_WORD = 1e6  # variance of what was not measured
 
 
 def evidence(
@@ -29,6 +31,7 @@ def evidence(
     brain: np.ndarray,
     times: torch.Tensor,
     spacing: Sequence[float],
+    context: Context,
 ) -> torch.Tensor:
     """What each scan says beyond the features: the weights (n, scans) of `Mixture.corrected`.
 
@@ -43,16 +46,21 @@ def evidence(
     means, covariances = [], []
     with torch.inference_mode():
         for part in features.split(VOXELS_AT_ONCE):
+            context.check()
             mean, covariance = network.moments(part.to(times.device).float(), times)
             means.append(mean.cpu())
             covariances.append(covariance.cpu())
     mean, covariance = torch.cat(means), torch.cat(covariances)
     left = torch.empty_like(mean)
     for n, image in enumerate(images):
+        context.check()
         measured = torch.from_numpy(np.ascontiguousarray(image[brain])).float()
         shading = _smooth(measured, brain, spacing) / _smooth(mean[:, n], brain, spacing).clamp_min(1e-6)
         left[:, n] = measured / shading.clamp_min(1e-6) - mean[:, n]
         covariance[:, n, n] += (DOUBT * float(measured.median())) ** 2 + 1e-12
+        outside = measured <= 0  # of this scan, which says nothing there
+        left[outside, n] = 0
+        covariance[outside, n, n] += NO_WORD
     return torch.linalg.solve(covariance, left[..., None])[..., 0].clamp(-MOST, MOST)
 
 

@@ -38,6 +38,7 @@ KNOWN = 64  # channels of what is known of a scan as a whole
 LEVELS = 4.0  # what deviations of percentiles are multiplied by, to be numbers of about 1
 FARTHEST = 0.5  # that a tissue's signal can be from the table's, as a logarithm
 SHARPNESS = 4.0  # of the edges by which the encoder sees what lies above and below a tissue's signal
+LEAST = 1e-12  # proton density, which may be divided by
 LARGEST_GAIN = 2.0  # of a channel, as a logarithm
 
 
@@ -354,11 +355,11 @@ class Mixture(nn.Module):
 
         weights : (n, scans, h, w); times : (scans, 3)
         """
-        density = amounts.sum(1, keepdim=True)
+        density = amounts.sum(1, keepdim=True).clamp_min(LEAST)
         favoured = torch.einsum("sk,nshw->nkhw", attained(times, *self.atoms()), weights) * density
         usual = (favoured * amounts).sum(1, keepdim=True) / density
         found = amounts * (1 + favoured - usual).clamp_min(0)
-        return found * (density / found.sum(1, keepdim=True))
+        return found * (density / found.sum(1, keepdim=True).clamp_min(LEAST))
 
     def forward(
         self,

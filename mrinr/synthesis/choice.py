@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from mrinr import bundles
@@ -11,8 +11,7 @@ from mrinr.context import Context
 from mrinr.errors import InputError
 
 ANY_SUBSET = ("multimodal",)  # architectures that do with some of their inputs
-ORDER = ("local-inr", "pix2pix", "multimodal")
-ENOUGH = 0.5  # of what is there: a model of fixed inputs that uses no more comes last
+ORDER = ("multimodal", "local-inr", "pix2pix")
 
 
 def choose_model(
@@ -29,13 +28,12 @@ def choose_model(
             for b in bundles.shipped()
             if b.architecture in ORDER and target in b.targets and _used(b, given)
         ]
-        best = preferred(fitting, given)
-        if best is None:
+        if not fitting:
             raise InputError(
                 f"No model that comes with MRINR predicts {target} from {', '.join(given)}; see mrinr "
                 "models, or train one."
             )
-        wanted = best.folder
+        wanted = min(fitting, key=lambda b: ORDER.index(b.architecture)).folder
     bundle = bundles.find(wanted)
     if bundle.architecture not in ORDER:
         raise InputError(
@@ -53,17 +51,6 @@ def choose_model(
     if unused:
         context.warn(f"The model {bundle.name} does not use {', '.join(unused)}.")
     return bundle, used
-
-
-def preferred(able: Iterable[Bundle], given: Sequence[str]) -> Bundle | None:
-    """Which of the models that can do it "auto" stands for: one for just these inputs does it better."""
-
-    def order(bundle: Bundle) -> tuple[bool, int, int]:
-        fixed = bundle.architecture not in ANY_SUBSET
-        few = fixed and len(bundle.inputs) <= ENOUGH * len(given)
-        return few, ORDER.index(bundle.architecture), -len(bundle.inputs)
-
-    return min(able, key=order, default=None)
 
 
 def _used(bundle: Bundle, given: list[str]) -> list[str]:

@@ -33,7 +33,7 @@ def explained(
     """`predicted` as far as `images` explain it; all (k, h, w), on the scale that models know.
 
     images : the scans, moved to where the network saw them
-    brain : bool, where the polynomial is fitted and counts as much as the local fit; elsewhere the local one
+    brain : bool, where the polynomial is fitted and counts up to as much as the local fit; elsewhere that
         counts alone
     lit : bool, the head; what lies around it is air and stays as it is
     """
