@@ -93,9 +93,18 @@ class RowsTable:
         return [*rows[:row], new, *rows[row + 1 :]]
 
     def _remove(self, row: int) -> None:
-        remaining = [content for other, content in enumerate(self._rows) if other != row]
+        if row >= len(self._rows):
+            return
+        removed = _values(self._rows[row])
+
+        def later() -> None:
+            present = [_values(content) for content in self._rows]  # others may have come or gone meanwhile
+            if removed in present:
+                where = present.index(removed)
+                self._onChanged([*self._rows[:where], *self._rows[where + 1 :]])
+
         # The button that was clicked is deleted with its row: let it finish first.
-        qt.QTimer.singleShot(0, lambda: self._onChanged(remaining))
+        qt.QTimer.singleShot(0, later)
 
 
 def _values(row: Any) -> tuple:

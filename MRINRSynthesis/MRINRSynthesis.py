@@ -167,7 +167,8 @@ class MRINRSynthesisWidget(Panel):
         self.ui.addSelector.setCurrentNode(None)
 
     def _onInputsEdited(self, rows: list[inputs.Input]) -> None:
-        setRows(self._parameterNode, rows)
+        if self._parameterNode:  # a removed row says so a little later
+            setRows(self._parameterNode, rows)
 
     def _onTarget(self, target: str) -> None:
         self._parameterNode.target = target

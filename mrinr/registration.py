@@ -9,6 +9,7 @@ import numpy as np
 from mrinr.context import Context
 from mrinr.geometry import Grid
 from mrinr.intensity import foreground_mask
+from mrinr.interrupts import held_back
 from mrinr.volume import Stack, Volume
 
 WORKING_SPACING = 2.0  # mm
@@ -108,18 +109,23 @@ def rigid_motion(fixed: Stack, moving: Stack, context: Context) -> np.ndarray:
     method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
     method.SetInitialTransform(start, inPlace=True)
 
-    def stop_when_cancelled() -> None:
-        try:
-            context.check()
-        except Exception:
-            method.StopRegistration()
-
-    method.AddCommand(sitk.sitkIterationEvent, stop_when_cancelled)
     threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)  # sums over threads differ from run to run
     try:
         before = method.MetricEvaluate(fixed_image, moving_image)
-        method.Execute(fixed_image, moving_image)
+        with held_back() as interrupted:
+
+            def stop_when_cancelled() -> None:
+                try:
+                    context.check()
+                    wanted = not interrupted()
+                except Exception:
+                    wanted = False
+                if not wanted:
+                    method.StopRegistration()
+
+            method.AddCommand(sitk.sitkIterationEvent, stop_when_cancelled)
+            method.Execute(fixed_image, moving_image)
         after = method.MetricEvaluate(fixed_image, moving_image)
     except RuntimeError:
         before, after = 0.0, 1.0

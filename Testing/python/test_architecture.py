@@ -23,8 +23,8 @@ FOUNDATION = {
     f"mrinr.{name}"
     for name in (
         "acquisition", "context", "contrasts", "degrade", "errors", "files", "formats", "geometry",
-        "intensity", "itk", "memory", "metrics", "perceptual", "pictures", "provenance", "registration",
-        "resources", "through_plane", "volume",
+        "intensity", "interrupts", "itk", "memory", "metrics", "perceptual", "pictures", "provenance",
+        "registration", "resources", "through_plane", "volume",
     )
 } | {"mrinr"}  # fmt: skip
 # package: what it may import besides itself and the foundation

@@ -108,6 +108,31 @@ def test_a_panel_hears_nothing_more_once_its_module_goes_away(panel):
         slicer.mrmlScene.Clear()
 
 
+@pytest.mark.parametrize("meanwhile", ["nothing", "the module is left", "the scene is closed", "rows come"])
+def test_a_row_can_be_removed_whatever_happens_at_the_same_time(panel, meanwhile):
+    fill(panel)
+    settle(panel)
+    table = panel._table
+    first, second = table.rows
+    with nothing_goes_wrong():
+        next(button for button in widgets(panel, QtWidgets.QToolButton) if button.text == "✕").click()
+        if meanwhile == "the module is left":
+            panel.parent.exit()
+        elif meanwhile == "the scene is closed":
+            slicer.mrmlScene.Clear()
+        elif meanwhile == "rows come":
+            fill(panel)
+        settle(panel)
+        panel.parent.enter()
+        settle(panel)
+    names = {"nothing": ["T2 coronal"], "the scene is closed": []}
+    if meanwhile in names:
+        assert [row.node.GetName() for row in table.rows] == names[meanwhile]
+    elif meanwhile == "rows come":
+        nodes = [row.node for row in table.rows]
+        assert len(nodes) == 3 and nodes[0] is second.node and first.node not in nodes
+
+
 def test_everything_that_can_be_used_says_what_it_does(panel):
     fill(panel)
     found = list(widgets(panel, USED))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 
 import numpy as np
@@ -147,6 +149,28 @@ def test_cancel_stops_an_alignment_that_is_under_way(subject, after):
             Context(cancelled=cancelled),
         )
     assert len(asked) <= after + 4, "it went on after Cancel"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_stops_an_alignment_and_is_not_swallowed_by_simpleitk(subject, monkeypatch, capfd, number):
+    monkeypatch.setattr("mrinr.registration.TRUST_HEADER_BELOW", 0)
+    stacks = [scan(subject, "T1", "axial"), scan(subject, "T2", "coronal")]
+    asked = []
+
+    def interrupted_at_the_tenth() -> bool:
+        asked.append(1)
+        if len(asked) == 10:
+            os.kill(os.getpid(), number)
+        return False
+
+    heard = signal.signal(number, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            align(stacks, Context(cancelled=interrupted_at_the_tenth))
+        assert signal.getsignal(number) is signal.default_int_handler
+    finally:
+        signal.signal(number, heard)
+    assert len(asked) < 15 and capfd.readouterr().err == ""
 
 
 # measures of a motion -----------------------------------------------------------------------------------
