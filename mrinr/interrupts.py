@@ -19,8 +19,11 @@ def held_back() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False  # only the main thread hears signals
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    before = {number: heard for number, heard in before.items() if callable(heard)}
+    before: dict[signal.Signals, Callable[..., object]] = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        heard = signal.getsignal(number)
+        if callable(heard):
+            before[number] = heard
     for number in before:
         signal.signal(number, lambda *what: came.append(what))
     try:
@@ -29,4 +32,4 @@ def held_back() -> Iterator[Callable[[], bool]]:
         for number, heard in before.items():
             signal.signal(number, heard)
     for number, frame in came:
-        before[number](number, frame)
+        before[signal.Signals(number)](number, frame)

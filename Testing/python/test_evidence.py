@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 from mrinr.context import Context
 from mrinr.contrast import evidence as module
 from mrinr.contrast.evidence import evidence
-from mrinr.contrast.network import ContrastRepresentation, Mixture, attained
+from mrinr.contrast.network import ContrastRepresentation, Measured, Mixture, attained
 
 SHAPE, SPACING = (6, 30, 28), (1.0, 1.0, 1.0)
 TIMES = torch.tensor([[5000.0, 100.0, 0.0], [2000.0, 12.0, 800.0]])  # of two scans
@@ -38,11 +38,17 @@ def image_of(values: torch.Tensor) -> torch.Tensor:
     return values.T[None, :, None]
 
 
+def as_in_training(network) -> Measured:
+    """Two scans of a subject whose tissue is that of the network's atoms."""
+    with torch.no_grad():
+        return Measured(TIMES, network.decoder.atoms())
+
+
 def decoded(network, features, weights=None, asked=ASKED) -> np.ndarray:
     """(targets, n)"""
-    measured = None if weights is None else (image_of(weights), TIMES[: weights.shape[1]])
+    said = () if weights is None else (as_in_training(network), image_of(weights))
     with torch.no_grad():
-        play = network.decoding(image_of(features), measured)
+        play = network.decoding(image_of(features), *said)
         return np.stack([play(one[None]).mean.flatten().numpy() for one in asked])
 
 
@@ -58,11 +64,11 @@ def scans(network, features, seed: int = 2) -> list[np.ndarray]:
 def test_the_estimate_is_the_linear_one_of_least_mean_square_error(network, features, brain, monkeypatch):
     images = scans(network, features)
     monkeypatch.setattr(module, "_smooth", lambda values, *_: torch.ones_like(values))  # no shading
-    weights = evidence(network, features, images, brain, TIMES, SPACING, Context())
+    weights = evidence(network, features, images, brain, as_in_training(network), SPACING, Context())
     assert isinstance(network.decoder, Mixture)
     with torch.no_grad():
         amounts = network.decoder.mixture(image_of(features))[1][0, :, 0].double().numpy()  # (atoms, n)
-        known, wanted = (attained(t, *network.decoder.atoms()).double().numpy() for t in (TIMES, ASKED))
+        known, wanted = (attained(t, *network.decoder.atoms()[:2]).double().numpy() for t in (TIMES, ASKED))
     found = decoded(network, features, weights)
     compared = 0
     for voxel in range(0, amounts.shape[1], 131):
@@ -85,7 +91,7 @@ def test_the_estimate_is_the_linear_one_of_least_mean_square_error(network, feat
 
 def test_what_was_measured_is_given_back_more_truly(network, features, brain):
     images = scans(network, features)
-    weights = evidence(network, features, images, brain, TIMES, SPACING, Context())
+    weights = evidence(network, features, images, brain, as_in_training(network), SPACING, Context())
     before = decoded(network, features, asked=TIMES)
     after = decoded(network, features, weights, TIMES)
     for n, image in enumerate(images):
@@ -94,11 +100,13 @@ def test_what_was_measured_is_given_back_more_truly(network, features, brain):
 
 
 def test_proton_density_stays_and_no_atom_becomes_negative(network, features, brain):
-    weights = evidence(network, features, scans(network, features), brain, TIMES, SPACING, Context())
+    weights = evidence(
+        network, features, scans(network, features), brain, as_in_training(network), SPACING, Context()
+    )
     assert isinstance(network.decoder, Mixture)
     with torch.no_grad():
         amounts = network.decoder.mixture(image_of(features))[1]
-        corrected = network.decoder.corrected(amounts, 3 * image_of(weights), TIMES)
+        corrected = network.decoder.corrected(amounts, 3 * image_of(weights), as_in_training(network))
     assert corrected.min() >= 0
     torch.testing.assert_close(corrected.sum(1), amounts.sum(1), rtol=1e-4, atol=1e-6)
 
@@ -110,7 +118,7 @@ def test_shading_of_the_coil_is_no_evidence(network, features, brain, monkeypatc
     shaded = [x * field for x, field in zip(plain, fields, strict=True)]
 
     def change(images) -> float:
-        weights = evidence(network, features, images, brain, TIMES, SPACING, Context())
+        weights = evidence(network, features, images, brain, as_in_training(network), SPACING, Context())
         return float(
             np.sqrt(np.mean((decoded(network, features, weights) - decoded(network, features)) ** 2))
         )
@@ -124,7 +132,9 @@ def test_shading_of_the_coil_is_no_evidence(network, features, brain, monkeypatc
 def test_a_scan_that_ends_within_the_brain_says_nothing_beyond(network, features, brain):
     images = scans(network, features)
     images[1][:3] = 0
-    weights = evidence(network, features, images, brain, TIMES, SPACING, Context()).reshape(*SHAPE, 2)
+    weights = evidence(network, features, images, brain, as_in_training(network), SPACING, Context()).reshape(
+        *SHAPE, 2
+    )
     assert weights[:3, ..., 1].abs().max() < 1e-3 * weights[3:, ..., 1].abs().max()
     assert weights[:3, ..., 0].abs().max() > 0
 
@@ -133,7 +143,7 @@ def test_where_there_is_no_proton_density_there_is_no_signal_either(network):
     assert isinstance(network.decoder, Mixture)
     amounts, weights = torch.zeros(1, 12, 1, 3), torch.ones(1, 2, 1, 3)
     with torch.no_grad():
-        found = network.decoder.corrected(amounts, weights, TIMES)
+        found = network.decoder.corrected(amounts, weights, as_in_training(network))
     assert torch.equal(found, amounts)
 
 
@@ -152,5 +162,5 @@ def test_a_brain_of_one_voxel_breaks_nothing(network, features):
     brain = np.zeros(SHAPE, bool)
     brain[3, 10, 10] = True
     images = scans(network, features)
-    weights = evidence(network, features[:1], images, brain, TIMES, SPACING, Context())
+    weights = evidence(network, features[:1], images, brain, as_in_training(network), SPACING, Context())
     assert weights.shape == (1, 2) and torch.isfinite(weights).all()

@@ -12,8 +12,9 @@ import torch
 from mrinr.context import Context
 from mrinr.contrast.agreement import factors, shifted
 from mrinr.contrast.evidence import evidence
-from mrinr.contrast.network import ContrastRepresentation
+from mrinr.contrast.network import ContrastRepresentation, Measured
 from mrinr.contrast.parameters import times
+from mrinr.contrast.relaxometry import fit_tissue
 from mrinr.contrast.scale import percentiles, scale
 from mrinr.engine.cache import LIMIT
 from mrinr.geometry import Grid
@@ -27,7 +28,6 @@ VOXELS_OF_REGION, TIMES_AT_ONCE = 32, 128
 PLANES_KEPT = 6  # two rows of three views
 ON_GRID = 0.02  # voxels: nearer than this a point counts as the voxel
 
-NOTHING = torch.zeros(0, 3)  # measured
 Decoding = Callable[[torch.Tensor], Prediction]
 
 
@@ -36,7 +36,7 @@ class Encoded:
     """What the network keeps of a subject's scans.
 
     features : (n, channels + scans) float16, of the voxels that are worked on: the network's, and `evidence`
-    played : (scans, 3), the times of the scans that the last columns are of; none for the "attention" variant
+    measured : what the scans say of the subject as a whole; None for the "attention" variant
     index : (i, j, k) int32 on `grid`: the row of each voxel in `features`, -1 where there is none
     brain : (i, j, k) bool
     gain : what an image on the physical scale is multiplied by to have the first source's units
@@ -45,7 +45,7 @@ class Encoded:
     """
 
     features: torch.Tensor
-    played: torch.Tensor
+    measured: Measured | None
     index: np.ndarray
     grid: Grid
     brain: np.ndarray
@@ -71,7 +71,7 @@ class Encoded:
         for start in range(0, len(features), VOXELS_AT_ONCE):
             context.progress(start / len(features), "Decoding")
             part = slice(start, start + VOXELS_AT_ONCE)
-            mean[part], half[part] = _decode(network, features[part], target, self.played)
+            mean[part], half[part] = _decode(network, features[part], target, self.measured)
             if show is not None:
                 show(mean[: part.stop])
         return mean, half
@@ -104,7 +104,7 @@ class Encoded:
                 del self._planes[next(iter(self._planes))]
             points, to = np.moveaxis(np.indices(grid.shape), 0, -1).reshape(-1, 3), grid.to(self.grid)
             inside, features = self._at(points @ to[:3, :3].T + to[:3, 3])
-            self._planes[key] = inside, _decoding(network, features, self.played)
+            self._planes[key] = inside, _decoding(network, features, self.measured)
         inside, decoding = self._planes[key]
         mean, half = np.zeros(grid.size, np.float32), np.zeros(grid.size, np.float32)
         mean[inside], half[inside] = _played(decoding, target, _device(network))
@@ -126,7 +126,7 @@ class Encoded:
             for start in range(0, len(asked), TIMES_AT_ONCE):
                 part = torch.from_numpy(asked[start : start + TIMES_AT_ONCE].astype(np.float32)).to(device)
                 with torch.inference_mode():
-                    decoding = network.decoding(*_split(network, features[: len(part)], self.played))
+                    decoding = network.decoding(*_split(network, features[: len(part)], self.measured))
                     found = decoding(part).mean[:, 0, 0].cpu().numpy()
                 pairs = zip(ends[:-1], ends[1:], strict=True)
                 means.append(np.stack([found[:, a:b].mean(1) for a, b in pairs], 1))
@@ -194,8 +194,8 @@ def encode_head(
     asked = torch.cat([_times(sequence, 1, device) for sequence in played])
     brighter = factors(network, shown, asked, scales, brain)
     shown = [x * factor for x, factor in zip(shown, brighter, strict=True)]
-    measured = asked if network.variant == "modulation" else NOTHING
-    features = torch.zeros(int(lit.sum()), network.channels + len(measured), dtype=torch.float16)
+    said = len(asked) if network.variant == "modulation" else 0
+    features = torch.zeros(int(lit.sum()), network.channels + said, dtype=torch.float16)
     predicted = [np.zeros(int(brain.sum()), np.float32) for _ in names] if len(names) > 1 else []
     done, seen = 0, 0
     for start in range(0, len(lit), SLICES_AT_ONCE):
@@ -214,25 +214,28 @@ def encode_head(
             features[done:stop, : network.channels] = kept.half().cpu()
             for n, check in enumerate(predicted):
                 others = network.fuse([f for m, f in enumerate(own) if m != n]).permute(0, 2, 3, 1)
-                values, _ = _decode(network, others[brains.to(device)], played[n], NOTHING)
+                values, _ = _decode(network, others[brains.to(device)], played[n], None)
                 check[seen : seen + len(values)] = values
         done, seen = stop, seen + int(brains.sum())
-    if len(measured) and brain.any():
+    told, gain = None, head.units["0"] * scales[0].gain / brighter[0]
+    if network.variant == "modulation" and brain.any():
         there = torch.from_numpy(brain[lit])
         spacing = np.linalg.norm(head.grid.affine[:3, :3], axis=0)[[2, 0, 1]]
         known = features[there, : network.channels]
-        features[there, network.channels :] = evidence(
-            network, known, shown, brain, measured, spacing, context
-        ).half()
+        told, gains = fit_tissue(network, known, shown, brain, asked)
+        scaled = [image / own for image, own in zip(shown, gains, strict=True)]
+        gain *= gains[0]
+        weights = evidence(network, known, scaled, brain, told, spacing, context)
+        features[there, network.channels :] = weights.half()
     numbers = np.zeros(lit.shape, np.float32)  # whole numbers are exact below 2^24, more than fit
     numbers[lit] = np.arange(1, len(features) + 1)
     return Encoded(
         features,
-        measured.cpu(),
+        told,
         uncut(numbers, head).astype(np.int32) - 1,
         head.grid,
         head.brain,
-        head.units["0"] * scales[0].gain / brighter[0],
+        gain,
         [_check(p, x[brain]) for p, x in zip(predicted, shown, strict=False)],
     )
 
@@ -262,28 +265,28 @@ def _fitting(head: Head, channels: int, context: Context) -> Head:
 
 
 def _decode(
-    network: ContrastRepresentation, features: torch.Tensor, target: MRSequence, played: torch.Tensor
+    network: ContrastRepresentation, features: torch.Tensor, target: MRSequence, measured: Measured | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Image and raw half interval of features (n, channels + scans)."""
-    return _played(_decoding(network, features, played), target, _device(network))
+    return _played(_decoding(network, features, measured), target, _device(network))
 
 
 def _decoding(
-    network: ContrastRepresentation, features: torch.Tensor, played: torch.Tensor
+    network: ContrastRepresentation, features: torch.Tensor, measured: Measured | None
 ) -> Decoding | None:
     """None where there are no voxels, of which a convolution would make an error."""
     with torch.inference_mode():
-        return network.decoding(*_split(network, features[None], played)) if len(features) else None
+        return network.decoding(*_split(network, features[None], measured)) if len(features) else None
 
 
 def _split(
-    network: ContrastRepresentation, features: torch.Tensor, played: torch.Tensor
-) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor] | None]:
+    network: ContrastRepresentation, features: torch.Tensor, measured: Measured | None
+) -> tuple[torch.Tensor, Measured | None, torch.Tensor | None]:
     """The network's features as the image (n, channels, 1, voxels) that it decodes, and what was measured."""
     x = features.to(_device(network)).float().transpose(1, 2)[:, :, None]
-    if not len(played):
-        return x, None
-    return x[:, : network.channels], (x[:, network.channels :], played.to(x.device))
+    if measured is None:
+        return x[:, : network.channels], None, None
+    return x[:, : network.channels], measured, x[:, network.channels :]
 
 
 def _played(

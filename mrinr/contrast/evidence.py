@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional
 
 from mrinr.context import Context
-from mrinr.contrast.network import ContrastRepresentation
+from mrinr.contrast.network import ContrastRepresentation, Measured
 
 VOXELS_AT_ONCE = 2**15
 DOUBT = 0.12  # of a scan's median: noise, and what atoms cannot explain
@@ -29,7 +29,7 @@ def evidence(
     features: torch.Tensor,
     images: Sequence[np.ndarray],
     brain: np.ndarray,
-    times: torch.Tensor,
+    measured: Measured,
     spacing: Sequence[float],
     context: Context,
 ) -> torch.Tensor:
@@ -40,25 +40,25 @@ def evidence(
     features : (n, channels), of the brain's voxels, of the "modulation" variant
     images : (k, h, w) each, on the physical scale
     brain : (k, h, w) bool
-    times : (scans, 3), TR, TE, TI in ms
+    measured : what all voxels together have said (`relaxometry`)
     spacing : mm along k, h, w
     """
     means, covariances = [], []
     with torch.inference_mode():
         for part in features.split(VOXELS_AT_ONCE):
             context.check()
-            mean, covariance = network.moments(part.to(times.device).float(), times)
+            mean, covariance = network.moments(part.to(measured.times.device).float(), measured)
             means.append(mean.cpu())
             covariances.append(covariance.cpu())
     mean, covariance = torch.cat(means), torch.cat(covariances)
     left = torch.empty_like(mean)
     for n, image in enumerate(images):
         context.check()
-        measured = torch.from_numpy(np.ascontiguousarray(image[brain])).float()
-        shading = _smooth(measured, brain, spacing) / _smooth(mean[:, n], brain, spacing).clamp_min(1e-6)
-        left[:, n] = measured / shading.clamp_min(1e-6) - mean[:, n]
-        covariance[:, n, n] += (DOUBT * float(measured.median())) ** 2 + 1e-12
-        outside = measured <= 0  # of this scan, which says nothing there
+        shown = torch.from_numpy(np.ascontiguousarray(image[brain])).float()
+        shading = _smooth(shown, brain, spacing) / _smooth(mean[:, n], brain, spacing).clamp_min(1e-6)
+        left[:, n] = shown / shading.clamp_min(1e-6) - mean[:, n]
+        covariance[:, n, n] += (DOUBT * float(shown.median())) ** 2 + 1e-12
+        outside = shown <= 0  # of this scan, which says nothing there
         left[outside, n] = 0
         covariance[outside, n, n] += NO_WORD
     return torch.linalg.solve(covariance, left[..., None])[..., 0].clamp(-MOST, MOST)

@@ -9,8 +9,9 @@ coordinate-wise MLP decodes. `variant` says how:
   times modulate each share by the atom's closed-form signal. Whatever a voxel may consist of, its expected
   signal is such a mixture, so every setting of the sliders obeys the signal equation.
 
-Beyond the paper: features of several sources are averaged by learned confidence, shares are corrected by what
-was measured (`evidence.py`), and the decoder gives the ends of a 90 % interval.
+Beyond the paper: features of several sources are averaged by learned confidence, atoms and shares are
+corrected by what was measured (`relaxometry.py`, `evidence.py`), and the decoder gives the ends of a 90 %
+interval.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -40,6 +41,25 @@ FARTHEST = 0.5  # that a tissue's signal can be from the table's, as a logarithm
 SHARPNESS = 4.0  # of the edges by which the encoder sees what lies above and below a tissue's signal
 LEAST = 1e-12  # proton density, which may be divided by
 LARGEST_GAIN = 2.0  # of a channel, as a logarithm
+
+
+class Atoms(NamedTuple):
+    """Substances of which voxels are mixtures: (atoms,) T1 and T2 in ms, PD relative to the network's."""
+
+    T1: torch.Tensor
+    T2: torch.Tensor
+    PD: torch.Tensor
+
+    def signals(self, times: torch.Tensor) -> torch.Tensor:
+        """(n, atoms) under `times` (n, 3)."""
+        return attained(times, self.T1, self.T2) * self.PD
+
+
+class Measured(NamedTuple):
+    """What the scans of a subject say of it as a whole: their times (scans, 3), and its atoms."""
+
+    times: torch.Tensor
+    atoms: Atoms
 
 
 class ContrastRepresentation(nn.Module):
@@ -111,27 +131,34 @@ class ContrastRepresentation(nn.Module):
         return self.decoding(features)(times)
 
     def decoding(
-        self, features: torch.Tensor, measured: tuple[torch.Tensor, torch.Tensor] | None = None
+        self,
+        features: torch.Tensor,
+        measured: Measured | None = None,
+        weights: torch.Tensor | None = None,
     ) -> Callable[[torch.Tensor], Prediction]:
         """`decode` of the same features for several times, with what is common to them done once.
 
-        measured : what scans say beyond the features, for the "modulation" variant (see `evidence`): weights
-            (n, scans, h, w) and the scans' times (scans, 3)
+        measured, weights : what scans say beyond the features, for the "modulation" variant, of all voxels
+            (see `relaxometry`) and of each (see `evidence`; (n, scans, h, w) here)
         """
         features = features.float() if features.dtype == torch.float16 else features
-        return self.decoder(features) if measured is None else self.decoder(features, *measured)
+        return self.decoder(features) if measured is None else self.decoder(features, measured, weights)
 
-    def moments(self, features: torch.Tensor, times: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """What voxels may give under `times` (m, 3): means (n, m), covariances (n, m, m).
+    def moments(self, features: torch.Tensor, measured: Measured) -> tuple[torch.Tensor, torch.Tensor]:
+        """What voxels may give in the scans: means (n, scans), covariances (n, scans, scans).
 
         features : (n, channels), of the "modulation" variant, whose atoms are the possibilities
         """
-        assert isinstance(self.decoder, Mixture)
-        amounts = self.decoder.mixture(features.T[None, :, None])[1][0, :, 0].T
-        gains = attained(times, *self.decoder.atoms())
+        amounts = self.amounts(features)
+        gains = measured.atoms.signals(measured.times)
         mean = amounts @ gains.T
         square = torch.einsum("nk,ak,bk->nab", amounts, gains, gains) * amounts.sum(1)[:, None, None]
         return mean, square - mean[:, :, None] * mean[:, None]
+
+    def amounts(self, features: torch.Tensor) -> torch.Tensor:
+        """Proton density of each atom (n, atoms) in voxels with these features (n, channels)."""
+        assert isinstance(self.decoder, Mixture)
+        return self.decoder.mixture(features.T[None, :, None])[1][0, :, 0].T
 
 
 def split(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -339,10 +366,10 @@ class Mixture(nn.Module):
         self.register_buffer("high", torch.tensor([math.log(x) for x in LONGEST]), persistent=False)
         self.relaxation = nn.Parameter(torch.tensor([_start_of(n) for n in range(atoms)]))
 
-    def atoms(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """T1 and T2 (atoms,) in ms."""
+    def atoms(self) -> Atoms:
+        """Those of people as they were in training."""
         T1, T2 = (self.low + (self.high - self.low) * self.relaxation.float().sigmoid()).exp().unbind(1)
-        return T1, T2
+        return Atoms(T1, T2, torch.ones_like(T1))
 
     def mixture(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The MLP's last layer, and the PD of each atom (n, atoms, h, w), whatever the target."""
@@ -350,13 +377,14 @@ class Mixture(nn.Module):
         *shares, density = self.shares(hidden).float().tensor_split((-1,), 1)
         return hidden, functional.softplus(density) * shares[0].softmax(1)
 
-    def corrected(self, amounts: torch.Tensor, weights: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+    def corrected(self, amounts: torch.Tensor, weights: torch.Tensor, measured: Measured) -> torch.Tensor:
         """Amounts after `evidence`: more of the atoms that give what was measured, their sum as before.
 
-        weights : (n, scans, h, w); times : (scans, 3)
+        weights : (n, scans, h, w)
         """
         density = amounts.sum(1, keepdim=True).clamp_min(LEAST)
-        favoured = torch.einsum("sk,nshw->nkhw", attained(times, *self.atoms()), weights) * density
+        gains = measured.atoms.signals(measured.times)
+        favoured = torch.einsum("sk,nshw->nkhw", gains, weights) * density
         usual = (favoured * amounts).sum(1, keepdim=True) / density
         found = amounts * (1 + favoured - usual).clamp_min(0)
         return found * (density / found.sum(1, keepdim=True).clamp_min(LEAST))
@@ -364,17 +392,20 @@ class Mixture(nn.Module):
     def forward(
         self,
         features: torch.Tensor,
+        measured: Measured | None = None,
         weights: torch.Tensor | None = None,
-        times: torch.Tensor | None = None,
     ) -> Callable[[torch.Tensor], Prediction]:
         hidden, amounts = self.mixture(features)
-        if weights is not None and times is not None:
-            amounts = self.corrected(amounts, weights.float(), times)
-        return partial(self.played, self.interval.known(hidden), amounts)
+        if measured is not None and weights is not None:
+            amounts = self.corrected(amounts, weights.float(), measured)
+        atoms = self.atoms() if measured is None else measured.atoms
+        return partial(self.played, self.interval.known(hidden), amounts, atoms)
 
-    def played(self, known: torch.Tensor, amounts: torch.Tensor, times: torch.Tensor) -> Prediction:
-        """The image of atoms in `amounts` under `times`."""
-        gains = attained(times, *self.atoms())
+    def played(
+        self, known: torch.Tensor, amounts: torch.Tensor, atoms: Atoms, times: torch.Tensor
+    ) -> Prediction:
+        """The image of `atoms` in `amounts` under `times`."""
+        gains = atoms.signals(times)
         # A sum over atoms for each image; the second moment says how much its atoms disagree.
         both = torch.stack([gains, gains**2], 1)
         image, square = torch.einsum("nak,nkhw->anhw", both, amounts)[:, :, None]
