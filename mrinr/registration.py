@@ -118,10 +118,10 @@ def rigid_motion(fixed: Stack, moving: Stack, context: Context) -> np.ndarray:
             def stop_when_cancelled() -> None:
                 try:
                     context.check()
-                    wanted = not interrupted()
+                    stop = interrupted()
                 except Exception:
-                    wanted = False
-                if not wanted:
+                    stop = True
+                if stop:
                     method.StopRegistration()
 
             method.AddCommand(sitk.sitkIterationEvent, stop_when_cancelled)

@@ -83,6 +83,22 @@ def test_another_gain_gives_the_same_image_at_that_gain():
     np.testing.assert_allclose(made[1], 37 * made[0], rtol=2e-2, atol=37)
 
 
+def test_a_scan_that_the_tissue_fit_finds_bright_is_darkened_and_its_result_brightened(shelf, monkeypatch):
+    fitted, corrected, told, gains = encoded.fit_tissue, encoded.evidence, [], []
+    monkeypatch.setattr(
+        encoded,
+        "evidence",
+        lambda a, b, images, *rest: told.append(images[0]) or corrected(a, b, images, *rest),
+    )
+    source = scan(T2, AFFINE, SHAPE)
+    for gain in (1.0, 1.3):
+        monkeypatch.setattr(encoded, "fit_tissue", lambda *a, gain=gain: (fitted(*a)[0], [gain]))
+        session = pipeline.encode([(source, T2)], pipeline.Options("crl-compact", device="cpu"), Context())
+        gains.append(session.encoded.gain)
+    assert gains[1] == pytest.approx(1.3 * gains[0])
+    np.testing.assert_allclose(1.3 * told[1], told[0], rtol=1e-5)
+
+
 def test_the_report_says_what_was_made_of_what(subject):
     source, session = subject
     result = pipeline.decode(session, Sequence(4321, 20), Context())

@@ -139,6 +139,15 @@ def test_a_scan_that_ends_within_the_brain_says_nothing_beyond(network, features
     assert weights[:3, ..., 0].abs().max() > 0
 
 
+@pytest.mark.parametrize("slices", [2, 4])
+def test_where_a_scan_ends_it_does_not_seem_brighter(network, features, brain, slices):
+    images = [x.reshape(SHAPE).astype(np.float32) for x in decoded(network, features, asked=TIMES)]
+    images[1][:slices] = 0  # what is left agrees with the features
+    weights = evidence(network, features, images, brain, as_in_training(network), SPACING, Context())
+    change = decoded(network, features, weights) / decoded(network, features)
+    assert np.abs(change - 1).max() < 1e-3
+
+
 def test_where_there_is_no_proton_density_there_is_no_signal_either(network):
     assert isinstance(network.decoder, Mixture)
     amounts, weights = torch.zeros(1, 12, 1, 3), torch.ones(1, 2, 1, 3)

@@ -13,6 +13,7 @@ from phantoms import random_directions
 from mrinr.context import Context
 from mrinr.errors import Cancelled
 from mrinr.geometry import Grid
+from mrinr.interrupts import held_back
 from mrinr.registration import align, displacement, rotation_degrees
 from mrinr.simulation import Subject, acquire, bounding_grid, icbm, rotation, simulate_subject, slice_grid
 from mrinr.volume import Stack, Volume
@@ -171,6 +172,17 @@ def test_ctrl_c_stops_an_alignment_and_is_not_swallowed_by_simpleitk(subject, mo
     finally:
         signal.signal(number, heard)
     assert len(asked) < 15 and capfd.readouterr().err == ""
+
+
+def test_ctrl_c_comes_through_even_where_the_work_then_fails():
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), held_back() as interrupted:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert interrupted()
+            raise RuntimeError("stopped")
+    finally:
+        signal.signal(signal.SIGINT, heard)
 
 
 # measures of a motion -----------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from mrinr.contrast.evidence import evidence
 from mrinr.contrast.network import ContrastRepresentation, Measured
 from mrinr.contrast.parameters import times
 from mrinr.contrast.relaxometry import fit_tissue
-from mrinr.contrast.scale import percentiles, scale
+from mrinr.contrast.scale import Scale, brightest, expected, percentiles, scale
 from mrinr.engine.cache import LIMIT
 from mrinr.geometry import Grid
 from mrinr.simulation.signal import Sequence as MRSequence
@@ -25,6 +25,7 @@ from mrinr.synthesis.prediction import Prediction
 SLICES_AT_ONCE, VOXELS_AT_ONCE = 4, 2**15
 ROOM = 0.8  # of the worker's cache that the features of one subject may take
 VOXELS_OF_REGION, TIMES_AT_ONCE = 32, 128
+NULLED, FIXED = 0.1, 0.01  # of the brightest tissue; standard deviation of the logarithm of a gain
 PLANES_KEPT = 6  # two rows of three views
 ON_GRID = 0.02  # voxels: nearer than this a point counts as the voxel
 
@@ -36,12 +37,12 @@ class Encoded:
     """What the network keeps of a subject's scans.
 
     features : (n, channels + scans) float16, of the voxels that are worked on: the network's, and `evidence`
-    measured : what the scans say of the subject as a whole; None for the "attention" variant
+    measured : what the scans say of the subject as a whole, on the network's device; None for "attention"
     index : (i, j, k) int32 on `grid`: the row of each voxel in `features`, -1 where there is none
     brain : (i, j, k) bool
     gain : what an image on the physical scale is multiplied by to have the first source's units
     checks : with several sources, for each |predicted from the others - measured| over its range in the brain
-        (median), and what a constant brain would reach
+        (median; by the network alone), and what a constant brain would reach
     """
 
     features: torch.Tensor
@@ -222,7 +223,8 @@ def encode_head(
         there = torch.from_numpy(brain[lit])
         spacing = np.linalg.norm(head.grid.affine[:3, :3], axis=0)[[2, 0, 1]]
         known = features[there, : network.channels]
-        told, gains = fit_tissue(network, known, shown, brain, asked)
+        spreads = [_spread(*each) for each in zip(scales, played, strict=True)]
+        told, gains = fit_tissue(network, known, shown, brain, asked, spreads)
         scaled = [image / own for image, own in zip(shown, gains, strict=True)]
         gain *= gains[0]
         weights = evidence(network, known, scaled, brain, told, spacing, context)
@@ -238,6 +240,14 @@ def encode_head(
         gain,
         [_check(p, x[brain]) for p, x in zip(predicted, shown, strict=False)],
     )
+
+
+def _spread(found: Scale, sequence: MRSequence) -> float:
+    """How far the gain may be off, as a logarithm.
+
+    Where the brain is nulled only fluid tells, and how much of that there is the network knows least: it stays.
+    """
+    return found.spread if expected(sequence) > NULLED * brightest(sequence) else FIXED
 
 
 def _both_ways(

@@ -3,7 +3,7 @@
 The network gives each voxel shares of atoms. As far as these disagree about a scan of the subject, the scan
 itself decides: the linear minimum mean square error estimate, with the shares as prior. Atoms whose signal
 lies where the scan's does gain what others lose, so the result is a mixture of atoms still, obeys the signal
-equation and keeps its proton density. Not in the paper.
+equation and keeps its sum of atoms. Not in the paper.
 """
 
 from __future__ import annotations
@@ -55,12 +55,17 @@ def evidence(
     for n, image in enumerate(images):
         context.check()
         shown = torch.from_numpy(np.ascontiguousarray(image[brain])).float()
-        shading = _smooth(shown, brain, spacing) / _smooth(mean[:, n], brain, spacing).clamp_min(1e-6)
-        left[:, n] = shown / shading.clamp_min(1e-6) - mean[:, n]
-        covariance[:, n, n] += (DOUBT * float(shown.median())) ** 2 + 1e-12
-        outside = shown <= 0  # of this scan, which says nothing there
-        left[outside, n] = 0
-        covariance[outside, n, n] += NO_WORD
+        seen = shown > 0  # beyond its last slice a scan says nothing
+        left[:, n] = 0
+        covariance[~seen, n, n] += NO_WORD
+        if not seen.any():
+            continue
+        where = brain & (image > 0)
+        shading = _smooth(shown[seen], where, spacing) / _smooth(mean[seen, n], where, spacing).clamp_min(
+            1e-6
+        )
+        left[seen, n] = shown[seen] / shading.clamp_min(1e-6) - mean[seen, n]
+        covariance[:, n, n] += (DOUBT * float(shown[seen].median())) ** 2 + 1e-12
     return torch.linalg.solve(covariance, left[..., None])[..., 0].clamp(-MOST, MOST)
 
 

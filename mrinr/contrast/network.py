@@ -155,8 +155,13 @@ class ContrastRepresentation(nn.Module):
         square = torch.einsum("nk,ak,bk->nab", amounts, gains, gains) * amounts.sum(1)[:, None, None]
         return mean, square - mean[:, :, None] * mean[:, None]
 
+    def atoms(self) -> Atoms:
+        """Those of people as they were in training, of the "modulation" variant."""
+        assert isinstance(self.decoder, Mixture)
+        return self.decoder.atoms()
+
     def amounts(self, features: torch.Tensor) -> torch.Tensor:
-        """Proton density of each atom (n, atoms) in voxels with these features (n, channels)."""
+        """How much of each atom (n, atoms) there is in voxels with these features (n, channels)."""
         assert isinstance(self.decoder, Mixture)
         return self.decoder.mixture(features.T[None, :, None])[1][0, :, 0].T
 
@@ -372,7 +377,7 @@ class Mixture(nn.Module):
         return Atoms(T1, T2, torch.ones_like(T1))
 
     def mixture(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The MLP's last layer, and the PD of each atom (n, atoms, h, w), whatever the target."""
+        """The MLP's last layer, and how much of each atom there is (n, atoms, h, w), whatever the target."""
         hidden = self.hidden(features)
         *shares, density = self.shares(hidden).float().tensor_split((-1,), 1)
         return hidden, functional.softplus(density) * shares[0].softmax(1)
