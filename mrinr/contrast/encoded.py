@@ -245,7 +245,7 @@ def encode_head(
 def _spread(found: Scale, sequence: MRSequence) -> float:
     """How far the gain may be off, as a logarithm.
 
-    Where the brain is nulled only fluid tells, and how much of that there is the network knows least: it stays.
+    Where the brain is nulled only fluid tells, of which the network knows least how much there is: it stays.
     """
     return found.spread if expected(sequence) > NULLED * brightest(sequence) else FIXED
 
