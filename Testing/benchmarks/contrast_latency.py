@@ -22,6 +22,8 @@ import numpy as np
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "Testing" / "python")]
 
+MOVES = 30  # with more the slider would reach inversion times beyond TR, which make no picture
+
 PAGE = """# Slider to picture
 
 A simulated head (ICBM152 anatomy, {shape} voxels of 1 mm), one T2 as source; live view in three planes; the
@@ -44,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--model", default="crl-compact")
-    parser.add_argument("--moves", type=int, default=60)
+    parser.add_argument("--moves", type=int, default=MOVES)
     args = parser.parse_args()
     numbers = measure(args.model, args.moves)
     page = PAGE.format(**numbers)
@@ -84,7 +86,7 @@ def measure(model: str, moves: int) -> dict:
     waits, cpus, renders = [], [], []
     for step in range(moves):
         before, at, cpu = live.shown, time.monotonic(), time.process_time()
-        ui.TISlider.setValue(300 + 10 * (step % 60))
+        ui.TISlider.setValue(300 + 10 * (step % MOVES))
         asked = time.process_time() - cpu
         while live.shown == before:
             time.sleep(0.001)

@@ -79,8 +79,14 @@ def _smooth(values: torch.Tensor, brain: np.ndarray, spacing: Sequence[float]) -
         for axis, (size, step) in enumerate(zip(brain.shape, spacing, strict=True)):
             reach = min(int(SHADING / 2 / step), size // 2 - 1)
             if reach > 0:
-                window = [2 * reach + 1 if a == axis else 1 for a in range(3)]
-                around = [reach if a == axis else 0 for a in range(3)]
-                both = functional.avg_pool3d(both, window, 1, around)
+                both = _sums(both, axis + 2, reach)
     total, count = both[:, 0][:, inside]
     return total / count.clamp_min(1e-6)
+
+
+def _sums(values: torch.Tensor, axis: int, reach: int) -> torch.Tensor:
+    """Over each place and `reach` neighbours on both sides along an axis, as far as there are any."""
+    up_to = functional.pad(values.movedim(axis, -1), (1, 0)).cumsum(-1)
+    at, size = torch.arange(values.shape[axis]), values.shape[axis]
+    ends, starts = (at + reach + 1).clamp_max(size), (at - reach).clamp_min(0)
+    return (up_to[..., ends] - up_to[..., starts]).movedim(-1, axis)
