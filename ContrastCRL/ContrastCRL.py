@@ -226,8 +226,7 @@ class ContrastCRLWidget(Panel):
         self.ui.addSelector.setCurrentNode(None)
 
     def _onSourcesEdited(self, rows: list[Source]) -> None:
-        if self._parameterNode:  # a removed row says so a little later
-            setRows(self._parameterNode, rows)
+        setRows(self._parameterNode, rows)
 
     def _onTimes(self, now: Times) -> None:
         """Called for every move of a slider, for a preset, and for a row of the search's table."""

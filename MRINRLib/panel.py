@@ -20,6 +20,7 @@ from MRINRLib.device_line import DeviceLine
 from MRINRLib.job import WorkerJob, asJobError
 from MRINRLib.job_controls import JobControls
 from MRINRLib.patients_job import PatientsJob
+from MRINRLib.rows_table import RowsTable
 from MRINRLib.series_job import SeriesJob
 from MRINRLib.views import Preview
 
@@ -27,8 +28,8 @@ from MRINRLib.views import Preview
 class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """Base of the modules' widgets.
 
-    A module's `setup` calls this one's, fills `logic`, `_results`, `_device` and `_controls`, and ends with
-    `begin()`; `_update` shows what follows from the parameters.
+    A module's `setup` calls this one's, fills `logic`, `_table`, `_results`, `_device` and `_controls`, and
+    ends with `begin()`; `_update` shows what follows from the parameters.
 
     packages : what Apply installs beside PyTorch, see `MRINRLib.install.ensure`
     """
@@ -36,6 +37,7 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
     packages: Mapping[str, str] = {}
     ui: Any
     logic: Any
+    _table: RowsTable
     _results: Any
     _device: DeviceLine
     _controls: JobControls
@@ -116,6 +118,7 @@ class Panel(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def setParameterNode(self, parameterNode: Any) -> None:
         """Show and observe a parameter node instead of the one before; None shows none."""
         if self._parameterNode:
+            self._table.forget()
             self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
             self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._update)
         self._parameterNode = parameterNode

@@ -27,6 +27,7 @@ class RowsTable:
         self._table = table
         self._onChanged = onChanged
         self._rows: list[Any] = []
+        self._known = True  # whether `_rows` are what the table shows
         self._last = len(columns) + 1
         table.setColumnCount(self._last + 1)
         table.setHorizontalHeaderLabels([_("Volume"), *(title for title, _width in columns), ""])
@@ -48,14 +49,14 @@ class RowsTable:
     def show(self, rows: Sequence[Any]) -> None:
         """Fill the table; does nothing when it shows these rows already, so that no editor loses focus."""
         rows = list(rows)
-        if [_values(row) for row in rows] == [_values(row) for row in self._rows]:
+        if self._known and [_values(row) for row in rows] == [_values(row) for row in self._rows]:
             for index, row in enumerate(rows):
                 self._table.item(index, NODE).setText(row.node.GetName())
             return
-        self._rows = []  # an editor that loses focus as it goes reports its text: to no row
+        self.forget()  # an editor that loses focus as it goes reports its text: to no row
         current = self._table.currentRow()
         self._table.setRowCount(0)
-        self._rows = rows
+        self._rows, self._known = rows, True
         self._table.setRowCount(len(rows))
         for row, content in enumerate(rows):
             item = qt.QTableWidgetItem(content.node.GetName())
@@ -65,6 +66,10 @@ class RowsTable:
             self._addRemoveButton(row)
         if rows:
             self._table.setCurrentCell(min(max(current, 0), len(rows) - 1), NODE)
+
+    def forget(self) -> None:
+        """Report nothing more of these rows, nor of one whose removal is under way, until `show`."""
+        self._rows, self._known = [], False
 
     def _fillRow(self, row: int, content: Any) -> None:
         """Put widgets into the cells between the volume and the button; they report through `_edit`."""

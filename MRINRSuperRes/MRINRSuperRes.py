@@ -194,8 +194,7 @@ class MRINRSuperResWidget(Panel):
         self._controls.say("\n".join(study.interpolated([row])))
 
     def _onStacksEdited(self, rows: list[study.Choice]) -> None:
-        if self._parameterNode:  # a removed row says so a little later
-            setChoices(self._parameterNode, rows)
+        setChoices(self._parameterNode, rows)
 
     def _onRoiAdded(self, node=None) -> None:
         """Called when the user creates a region of interest here: it starts around the first stack."""

@@ -167,8 +167,7 @@ class MRINRSynthesisWidget(Panel):
         self.ui.addSelector.setCurrentNode(None)
 
     def _onInputsEdited(self, rows: list[inputs.Input]) -> None:
-        if self._parameterNode:  # a removed row says so a little later
-            setRows(self._parameterNode, rows)
+        setRows(self._parameterNode, rows)
 
     def _onTarget(self, target: str) -> None:
         self._parameterNode.target = target

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import resource
+import signal
+import subprocess
+import sys
 from importlib import import_module
 from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 import small_models
 import torch
@@ -21,7 +26,7 @@ from mrinr.synthesis.multimodal import Multimodal, moved_by
 from mrinr.synthesis.prediction import Prediction
 from mrinr.training import finetune, train
 from mrinr.training.kinds import KINDS, build
-from mrinr.training.loop import CHECKPOINT, Budget, fit
+from mrinr.training.loop import CHECKPOINT, HISTORY, Budget, fit, reached
 from mrinr.training.multimodal import ModalityInvariant, terms
 from mrinr.training.recipe import pinball
 from mrinr.training.simulated import SimulatedSlices, Wanted, levels
@@ -228,6 +233,31 @@ def test_a_checkpoint_of_another_model_is_refused(batches, tmp_path):
         fit(ModalityInvariant(tiny()), batches, [], Budget(5), tmp_path)
 
 
+def test_a_full_disk_leaves_the_checkpoint_that_was_there(tmp_path):
+    """A limit on file size stands for the full disk: the write fails in the middle either way."""
+    program = (
+        "import sys, torch; from pathlib import Path; from types import SimpleNamespace\n"
+        "from mrinr.training.loop import Budget, fit\n"
+        "network = torch.nn.Linear(300, 300)\n"
+        "recipe = SimpleNamespace(networks={'generator': network}, "
+        "optimizers={'generator': torch.optim.Adam(network.parameters())})\n"
+        "fit(recipe, [], [], Budget(1), Path(sys.argv[1]))"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    subprocess.run(command, check=True)
+    (checkpoint,) = (path for path in tmp_path.iterdir() if path.name == CHECKPOINT)
+    before = checkpoint.read_bytes()
+    done = subprocess.run(command, preexec_fn=limit, capture_output=True, text=True)
+    assert "InputError" in done.stderr and "checkpoint.pt cannot be written (" in done.stderr
+    assert checkpoint.read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} <= {CHECKPOINT, HISTORY}
+
+
 def test_a_training_that_diverges_says_so(batches, tmp_path):
     network = tiny()
     nn.init.constant_(network.encoders["T1"].last[0].weight, float("nan"))
@@ -281,6 +311,25 @@ def test_train_makes_a_model_that_can_be_used_and_says_what_it_was_trained_on(ma
     assert "Mean with its weights after 3 steps" in mean.card
     with pytest.raises(InputError, match="of another kind or size"):
         train("multimodal", folders, tmp_path / "other", average="brain-compact", **asked)
+
+
+def test_a_killed_process_that_draws_images_is_named_and_training_goes_on(maps, tmp_path, monkeypatch):
+    monkeypatch.setattr(import_module("mrinr.training.train"), "JUDGED", 2)
+    before, killed = psutil.Process().children(recursive=True), []
+
+    def kill(fraction: float, left: float | None, text: str) -> None:
+        if text.startswith("Step") and not killed:
+            killed.extend(c for c in psutil.Process().children(recursive=True) if c not in before)
+            for process in killed:
+                process.kill()
+
+    asked = {"held_out": ("b",), "device": "cpu", "threads": 1, "work": tmp_path / "work"}
+    with pytest.raises(InputError, match=r"^A process that drew training images was killed, .*; run"):
+        train("prior", [maps[0].parent], tmp_path / "m", steps=60, context=Context(on_progress=kill), **asked)
+    steps = reached(asked["work"])
+    assert killed and 0 < steps < 60
+    made = train("prior", [maps[0].parent], tmp_path / "model", steps=steps + 1, **asked)
+    assert made.facts["training"]["steps"] == steps + 1
 
 
 # fine-tuning ---------------------------------------------------------------------------------------------

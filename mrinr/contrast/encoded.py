@@ -15,7 +15,7 @@ from mrinr.contrast.evidence import evidence
 from mrinr.contrast.network import ContrastRepresentation, Measured
 from mrinr.contrast.parameters import times
 from mrinr.contrast.relaxometry import fit_tissue
-from mrinr.contrast.scale import Scale, brightest, expected, percentiles, scale
+from mrinr.contrast.scale import known_to, percentiles, scale
 from mrinr.engine.cache import LIMIT
 from mrinr.geometry import Grid
 from mrinr.simulation.signal import Sequence as MRSequence
@@ -25,7 +25,6 @@ from mrinr.synthesis.prediction import Prediction
 SLICES_AT_ONCE, VOXELS_AT_ONCE = 4, 2**15
 ROOM = 0.8  # of the worker's cache that the features of one subject may take
 VOXELS_OF_REGION, TIMES_AT_ONCE = 32, 128
-NULLED, FIXED = 0.1, 0.01  # of the brightest tissue; standard deviation of the logarithm of a gain
 PLANES_KEPT = 6  # two rows of three views
 ON_GRID = 0.02  # voxels: nearer than this a point counts as the voxel
 
@@ -223,7 +222,7 @@ def encode_head(
         there = torch.from_numpy(brain[lit])
         spacing = np.linalg.norm(head.grid.affine[:3, :3], axis=0)[[2, 0, 1]]
         known = features[there, : network.channels]
-        spreads = [_spread(*each) for each in zip(scales, played, strict=True)]
+        spreads = [known_to(*each) for each in zip(scales, played, strict=True)]
         told, gains = fit_tissue(network, known, shown, brain, asked, spreads)
         scaled = [image / own for image, own in zip(shown, gains, strict=True)]
         gain *= gains[0]
@@ -240,14 +239,6 @@ def encode_head(
         gain,
         [_check(p, x[brain]) for p, x in zip(predicted, shown, strict=False)],
     )
-
-
-def _spread(found: Scale, sequence: MRSequence) -> float:
-    """How far the gain may be off, as a logarithm.
-
-    Where the brain is nulled only fluid tells, of which the network knows least how much there is: it stays.
-    """
-    return found.spread if expected(sequence) > NULLED * brightest(sequence) else FIXED
 
 
 def _both_ways(

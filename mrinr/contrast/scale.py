@@ -32,6 +32,7 @@ COMPOSITION, FLUID = (
 )  # how much what is taken for the brain varies: logarithm of shares; fluid around
 SHADING, NOISE = 0.1, 0.03
 MOST = 1.4  # beyond it real brains, with fluid that no simulated one has, misled the model (patient 19)
+NULLED, FIXED = 0.1, 0.01  # of the brightest tissue; standard deviation of the logarithm of a gain
 RIDGE = 3e-3  # variance of a percentile's logarithm that no simulation knows of
 
 
@@ -78,6 +79,14 @@ def scale(found: np.ndarray, sequence: Sequence) -> Scale:
     gain = float(logs @ weights - usual @ weights)
     levels = np.clip(logs - gain - usual, -MOST * deviation, MOST * deviation)
     return Scale(float(np.exp(gain)), levels.astype(np.float32), spread)
+
+
+def known_to(found: Scale, sequence: Sequence) -> float:
+    """How far the gain may be off, as a logarithm.
+
+    Where the brain is nulled only fluid tells, of which the network knows least how much there is: it stays.
+    """
+    return found.spread if expected(sequence) > NULLED * brightest(sequence) else FIXED
 
 
 def gain(image: np.ndarray, brain: np.ndarray, sequence: Sequence) -> float:

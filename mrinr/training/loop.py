@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import time
 from collections.abc import Iterable, Sequence
@@ -16,7 +17,7 @@ from torch import nn
 
 from mrinr.context import Context
 from mrinr.errors import InputError
-from mrinr.files import reason
+from mrinr.files import reason, write_bytes
 from mrinr.training.batch import Batch
 from mrinr.training.recipe import Recipe, mean_absolute
 
@@ -132,7 +133,7 @@ def _into(average: nn.Module, network: nn.Module, kept: float) -> None:
 
 
 def _save(work: Path, recipe: Recipe, average: nn.Module, step: int, seconds: float) -> None:
-    """Write the checkpoint beside the old one, then in its place."""
+    """Put a new checkpoint in the place of the old one, or leave that."""
     state = {
         "step": step,
         "seconds": seconds,
@@ -140,12 +141,13 @@ def _save(work: Path, recipe: Recipe, average: nn.Module, step: int, seconds: fl
         "networks": {name: network.state_dict() for name, network in recipe.networks.items()},
         "optimizers": {name: optimizer.state_dict() for name, optimizer in recipe.optimizers.items()},
     }
+    packed = io.BytesIO()
+    torch.save(state, packed)
     try:
         work.mkdir(parents=True, exist_ok=True)
-        torch.save(state, work / f"{CHECKPOINT}.part")
-        (work / f"{CHECKPOINT}.part").replace(work / CHECKPOINT)
-    except (OSError, RuntimeError) as error:  # torch turns a full disk into a RuntimeError
-        raise InputError(f"The checkpoint in {work} cannot be written ({error}); make room there.") from error
+    except OSError as error:
+        raise InputError(f"{work} cannot be made ({reason(error)}); choose another folder.") from error
+    write_bytes(work / CHECKPOINT, packed.getbuffer())
 
 
 def reached(work: Path) -> int:

@@ -115,15 +115,23 @@ def train(
     drawn_with = seed + reached(work) + APART * processes.process_index
     stream = KINDS[kind].batches(training, wanted, drawn_with, **data_arguments)
     workers = max(1, min(4, (os.cpu_count() or 2) - 1))
-    done = fit(
-        recipe,
-        DataLoader(stream, batch_size=None, num_workers=workers, prefetch_factor=8),
-        judged[:VALIDATION],
-        Budget(steps or KINDS[kind].steps, hours),
-        work,
-        chosen,
-        context.stage(0.02, 0.97),
-    )
+    try:
+        done = fit(
+            recipe,
+            DataLoader(stream, batch_size=None, num_workers=workers, prefetch_factor=8),
+            judged[:VALIDATION],
+            Budget(steps or KINDS[kind].steps, hours),
+            work,
+            chosen,
+            context.stage(0.02, 0.97),
+        )
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise InputError(
+            "A process that drew training images was killed, perhaps because memory ran out; run the command "
+            "again, and training goes on from its checkpoint."
+        ) from error
     if processes.is_main_process:
         if earlier is not None:
             into_mean(recipe.networks["generator"], earlier.network())
