@@ -78,6 +78,9 @@ def test_ten_thousand_random_events_leave_nothing_behind(name, monkeypatch, tmp_
         return len(panel.Observations)
 
     parent.exit()
+    manager = slicer.app.layoutManager()
+    for layout in (slicer.vtkMRMLLayoutNode.SlicerLayoutThreeOverThreeView, manager.layout):
+        manager.setLayout(layout)  # the views of comparisons stay, once they have been shown
     slicer.mrmlScene.Clear()
     empty, observers = kinds_in_scene(), observed()
     parent.enter()
