@@ -9,6 +9,7 @@ from simulated_head import label_map
 from mrinr.errors import InputError
 from mrinr.simulation.heads import ALL_TISSUES, INDEX, draw_head
 from mrinr.simulation.shape import VENTRICLES, draw_shape
+from mrinr.simulation.tissue import draw_scan
 from mrinr.volume import Volume, read
 
 PARTS = ("oedema", "tumour", "enhancing rim", "necrosis")
@@ -111,6 +112,22 @@ def test_ms_lesions_lie_in_white_matter_mostly_near_ventricles(labels):
     ]
     white = np.argwhere(healthy.tissue == INDEX["white matter"])
     assert np.mean(near) < 0.9 * np.linalg.norm(white - middle, axis=1).mean()
+
+
+def test_loads_of_ms_range_from_a_few_spots_to_what_flows_together(labels):
+    healthy = draw(labels, 0, vary=False).tissue == INDEX["white matter"]
+    shares = [draw(labels, seed, "ms", vary=False).lesions.sum() / healthy.sum() for seed in range(12)]
+    assert min(shares) < 0.01 and 0.04 < max(shares) < 0.15
+
+
+def test_ms_lesions_vary_more_from_person_to_person_than_healthy_tissue():
+    scans = [draw_scan((1, 1, 1), np.random.default_rng(seed)).values for seed in range(200)]
+    for time in ("T1", "T2"):
+        sick, white = (
+            np.std(np.log([getattr(values[name], time) for values in scans]))
+            for name in ("MS lesion", "white matter")
+        )
+        assert sick == pytest.approx(2 * white, rel=0.25)
 
 
 def test_tumours_have_their_parts_inside_the_brain_and_outside_the_ventricles(labels):

@@ -20,7 +20,7 @@ from mrinr.volume import Volume
 __all__ = ["ALL_TISSUES", "INDEX", "Head", "draw_head"]
 
 CAVITY_CHANCE = 0.08
-CHANCES = {"none": 0.35, "ms": 0.25, "tumour": 0.25, "stroke": 0.15}  # of lesions "any"
+CHANCES = {"none": 0.3, "ms": 0.35, "tumour": 0.2, "stroke": 0.15}  # of lesions "any"
 FLUID_AROUND = 24  # FreeSurfer's CSF; the ventricles have numbers of their own
 
 

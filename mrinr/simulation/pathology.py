@@ -16,6 +16,8 @@ from mrinr.simulation.tissue import INDEX
 
 SULCI = 24
 STRIDE = 3  # voxels between the places where a lesion may have its centre
+LOAD, MANY = (0.001, 0.1), 0.01  # shares of white matter that MS takes; where lesions are larger
+MOST = 400  # lesions of MS
 RIM_CHANCE = 0.8  # of a tumour that it has a rim which enhances
 PARENCHYMA = ("white matter", "grey matter", "deep grey", "pallidum", "brainstem")
 
@@ -78,16 +80,25 @@ def blob(
 
 
 def ms(place: Place, rng: np.random.Generator) -> None:
-    """5 to 30 lesions in white matter, most of them near the ventricles, long axes of 3 to 14 mm."""
+    """Lesions in white matter, most of them near the ventricles, where large loads flow together.
+
+    Long axes of 3 to 20 mm; in all a thousandth to a tenth of the white matter, 0.5 to 50 ml.
+    """
     where = place.among("white matter")
     if not len(where):
         return
     weight = 0.02 + place.near_ventricles(where)
-    for n in rng.choice(len(where), rng.integers(5, 31), p=weight / weight.sum()):
-        radius = np.clip(2.8 * np.exp(0.4 * rng.standard_normal()), 1.5, 7)
+    load = np.exp(rng.uniform(*np.log(LOAD)))
+    left, usual = load * len(where) * STRIDE**3, 2.8 + 1.4 * rng.random() * (load > MANY)
+    for n in rng.choice(len(where), min(MOST, len(where)), replace=False, p=weight / weight.sum()):
+        radius = np.clip(usual * np.exp(0.4 * rng.standard_normal()), 1.5, 10)
         one = blob(place, where[n] + rng.uniform(-1, 1, 3), radius, rng, ragged=0.15)
         part = place.tissue[one.box]
-        part[(one.distance < 1) & (part == INDEX["white matter"])] = INDEX["MS lesion"]
+        sick = (one.distance < 1) & (part == INDEX["white matter"])
+        part[sick] = INDEX["MS lesion"]
+        left -= sick.sum()
+        if left < 0:
+            break
 
 
 def tumour(place: Place, rng: np.random.Generator, enhancing: float = RIM_CHANCE) -> None:

@@ -46,6 +46,8 @@ FLUIDS = ("CSF",)  # the same everywhere: no texture
 SPREAD = np.array([0.10, 0.10, 0.03])  # of T1, T2, PD: standard deviation of the logarithm, one draw a scan
 SPREAD_ADC = 0.05
 TEXTURE = 0.05  # relative standard deviation of the smooth variation in place
+# Old MS lesions hold more water than young ones, of one person and among people: an estimate.
+UNLIKE = {"MS lesion": (2.0, 2.0)}  # times SPREAD of T1 and T2, times TEXTURE
 TEXTURE_STEP = 6  # anatomy voxels between two nodes of the texture
 # Grey matter relative to white: the two are drawn independently, and beyond these ratios they would lose the
 # T1 contrast that every real scan has, so draws are held here.
@@ -110,9 +112,11 @@ def draw_scan(shape: tuple[int, ...], rng: np.random.Generator) -> Scan:
     factors |= {name: np.exp(SPREAD * other.standard_normal(3)) for name in TISSUES if name not in FIRST}
     values, texture = {}, {}
     for name, tissue in TISSUES.items():
-        T1, T2, PD = (np.array(tissue[:3]) * factors[ALIKE.get(name, name)]).tolist()
+        spread, waving = UNLIKE.get(name, (1.0, 1.0))
+        factor = factors[ALIKE.get(name, name)] ** np.array([spread, spread, 1.0])
+        T1, T2, PD = (np.array(tissue[:3]) * factor).tolist()
         values[name] = Tissue(T1, T2, PD, tissue.ADC * float(np.exp(SPREAD_ADC * other.standard_normal())))
-        amount = 0.0 if name in FLUIDS else TEXTURE
+        amount = 0.0 if name in FLUIDS else waving * TEXTURE
         source = rng if name in FIRST else other
         waves = source.standard_normal((3, *node_shape(shape))).astype(np.float32)
         texture[name] = np.exp(amount * waves)
