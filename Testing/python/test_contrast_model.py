@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +20,12 @@ from mrinr.contrast import MODEL
 from mrinr.contrast.agreement import factors, shifted
 from mrinr.contrast.network import GROUP, VARIANTS, ContrastRepresentation, Mixture, attained, split
 from mrinr.contrast.reference import Lookup, people, reference
-from mrinr.contrast.scale import PERCENTS, Scale, brightest, expected, gain, scale
+from mrinr.contrast.scale import PERCENTS, Scale, brightest, expected, scale
 from mrinr.errors import InputError
 from mrinr.simulation.sequences import SEQUENCES, null
 from mrinr.simulation.signal import Sequence, signal
 from mrinr.simulation.tissue import TISSUES
-from mrinr.training.contrast import consistency, terms
-from mrinr.training.contrast_sequences import APART, UNSEEN, distance, draw, in_box, plain, seen
-from mrinr.training.contrast_slices import Contrasts
+from mrinr.training.contrast_sequences import UNSEEN, plain
 
 T1_WEIGHTED, T2_WEIGHTED, FLAIR = (plain(SEQUENCES[name]) for name in ("T1", "T2", "FLAIR"))
 CPU = torch.device("cpu")
@@ -154,105 +151,6 @@ def test_sizes_that_make_no_sense_are_refused():
     ):
         with pytest.raises(InputError):
             ContrastRepresentation(**wrong)
-
-
-# scale ---------------------------------------------------------------------------------------------------
-
-
-def brain(played: Sequence, rng: np.random.Generator, fluid: float = 0.05, spread: float = 0.0) -> np.ndarray:
-    """Voxels of a brain, PD 1 for water: two tissues in one voxel of three, each a little off the table."""
-    names = ("white matter", "grey matter", "deep grey", "CSF")
-    signals = np.array([
-        signal(played, *(np.array(TISSUES[name][:3]) * np.exp(spread * rng.standard_normal(3))))
-        for name in names
-    ])  # fmt: skip
-    drawn = signals[rng.choice(4, (2, 4000), p=(0.38, 0.57 - fluid, 0.05, fluid))]
-    mixed = np.where(rng.random(4000) < 0.3, drawn.mean(0), drawn[0])
-    return mixed * np.exp(0.05 * rng.standard_normal(4000))
-
-
-@pytest.mark.parametrize(
-    "name", ["T1", "T2", "FLAIR", "PD", "T1FLAIR", "STIR", *(f"CRL{n}" for n in range(1, 10))]
-)
-def test_one_gain_takes_all_contrasts_of_a_usual_brain_to_the_physical_scale(name):
-    played, everywhere = plain(SEQUENCES[name]), np.ones(4000)
-    for fluid in (0.03, 0.1):  # as much of it as a mask may hold
-        image = 250 * brain(played, np.random.default_rng(0), fluid)
-        assert gain(image, everywhere, played) == pytest.approx(250, rel=0.3 if name == "CRL8" else 0.15)
-        assert gain(3 * image, everywhere, played) == pytest.approx(3 * gain(image, everywhere, played))
-
-
-@pytest.mark.parametrize("name", ["T1FLAIR", "CRL1", "CRL8"])
-def test_gains_vary_less_between_people_than_the_median_where_tissues_differ_much(name):
-    played, rng = plain(SEQUENCES[name]), np.random.default_rng(0)
-    people = [brain(played, rng, rng.uniform(0.02, 0.12), 0.07) for _ in range(60)]
-    found = np.std([np.log(gain(image, np.ones(4000), played)) for image in people])
-    assert found < 0.8 * np.std([np.log(np.median(image)) for image in people])
-
-
-def test_levels_say_how_this_brain_differs_whatever_its_gain():
-    rng = np.random.default_rng(0)
-    usual = np.percentile(brain(T1_WEIGHTED, rng), PERCENTS)
-    grey_is_darker = usual * np.where(np.array(PERCENTS) < 50, 0.8, 1.0)
-    a, b, c = (scale(each, T1_WEIGHTED) for each in (usual, grey_is_darker, 7 * grey_is_darker))
-    assert (b.levels - a.levels)[:4].mean() < (b.levels - a.levels)[-4:].mean() - 0.15
-    np.testing.assert_allclose(c.levels, b.levels, atol=1e-5)
-    assert c.gain == pytest.approx(7 * b.gain)
-
-
-def test_an_image_without_signal_has_no_gain():
-    with pytest.raises(InputError, match="no signal in the brain"):
-        gain(np.zeros(9), np.ones(9), T1_WEIGHTED)
-
-
-# training ------------------------------------------------------------------------------------------------
-
-
-def test_structural_consistency_is_the_correlation_and_has_a_gradient_where_nothing_varies():
-    a = torch.randn(2, 3, 8, 8)
-    assert float(consistency([a, 3 * a + 1])) == pytest.approx(0, abs=1e-4)
-    assert float(consistency([a, -a])) == pytest.approx(2, abs=1e-4)
-    flat = torch.zeros(2, 3, 8, 8, requires_grad=True)
-    consistency([flat, flat * 2]).backward()
-    assert torch.isfinite(flat.grad).all()
-
-
-def test_nothing_is_drawn_near_the_sequences_kept_unseen():
-    for name in UNSEEN:
-        unseen = plain(SEQUENCES[name])
-        assert not seen(unseen)
-        for TR, TE in product((0.86, 1.14), (0.86, 1.14)):
-            assert not seen(Sequence(unseen.TR * TR, unseen.TE * TE))
-        assert seen(Sequence(unseen.TR, unseen.TE * (1.01 + APART)))
-        assert seen(Sequence(unseen.TR, unseen.TE, 1000))  # with inversion it is another sequence
-    rng = np.random.default_rng(0)
-    drawn = [draw(rng, bool(n % 2)) for n in range(2000)]
-    assert all(in_box(each) and each.TE_last is None for each in drawn)
-    assert min(distance(each, SEQUENCES[name]) for each in drawn for name in UNSEEN) > APART
-    assert 0.3 < np.mean([each.TI > 0 for each in drawn]) < 0.7
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_every_part_of_the_network_learns_from_a_batch(variant):
-    network = small(variant).train()
-    names = ("source 1", "source 2")
-    image = torch.rand(1, 1, 12, 12)
-    batch = Contrasts(
-        seen=dict.fromkeys(names, image),
-        clean={"target 1": image, "target 2": 2 * image},
-        times={**dict.fromkeys(names, times(T2_WEIGHTED)),
-               "target 1": times(FLAIR), "target 2": times(T1_WEIGHTED)},
-        levels=dict.fromkeys(names, torch.full((1, len(PERCENTS)), 0.1)),
-        ratio=dict.fromkeys(names, torch.ones(1, 1, 1, 1)),
-        gain=torch.ones(1, 1, 1, 1),
-        brain=torch.ones_like(image),
-        lesions=torch.zeros_like(image),
-    )  # fmt: skip
-    sum(terms(network, batch).values()).backward()
-    idle = [
-        name for name, p in network.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()
-    ]
-    assert idle == []
 
 
 # reference -----------------------------------------------------------------------------------------------
