@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from mrinr.synthesis.multimodal import Multimodal, fuse, moved_by
 from mrinr.synthesis.prediction import Prediction
@@ -15,7 +16,8 @@ from mrinr.training.batch import Batch
 from mrinr.training.recipe import descend, mean_absolute, pinball, warm_cosine
 
 OUTSIDE = 0.15  # weight of what is not brain: skull and scalp are drawn, but not at the brain's cost
-DISEASE = 9.0  # added to the weight of lesions: few voxels, and what people look for
+AROUND, FLUID = 0.7, 7  # weight of the fluid around the brain, and how many pixels it reaches
+DISEASE = 20.0  # added to the weight of lesions: few voxels, and what people look for
 LEVER = 50.0  # pixels, about the radius of a brain
 PER_PIXEL = 0.02  # loss for a pixel of misalignment
 PRACTICE = (0.17, 4.0, 4.0)  # largest motion that the spatial transformer practises on: radians, pixels
@@ -58,7 +60,8 @@ def terms(model: Multimodal, batch: Batch, alone: bool = False) -> dict[str, tor
     """
     encoded = model.encode(batch.seen)
     latents, _ = model.align(encoded)
-    weight = OUTSIDE + (1 - OUTSIDE) * batch.brain + DISEASE * batch.lesions
+    around = functional.max_pool2d(batch.brain, 2 * FLUID + 1, 1, FLUID)
+    weight = OUTSIDE + (AROUND - OUTSIDE) * around + (1 - AROUND) * batch.brain + DISEASE * batch.lesions
     losses = dict.fromkeys(("fused", "interval"), batch.brain.new_zeros(()))
     for target, truth in batch.clean.items():
         subset = list(latents) if alone else random.sample(list(latents), random.randint(1, len(latents)))
