@@ -1,11 +1,12 @@
 """The modality-invariant model (Chartsias 2018; papers: Joyce 2017, sections 3 and 4).
 
 An encoder for each sequence maps its slice into one latent space, a shared spatial transformer moves the
-latents onto the first one present, their voxel-wise maximum is decoded. Deviations from the paper:
+latents onto one of them, their voxel-wise maximum is decoded. Deviations from the paper:
 
 - a decoder for each target on shared encoders (the paper has one target),
 - the spatial transformer aligns to the first *present* input, is rigid and matches blocks (the paper's is
   affine, regresses, and aligns to input 1, which may be missing),
+- where an aligned latent still shows something else, as after a turn out of the plane, it is not fused,
 - the encoder's last convolution has an activation, and decoders predict the ends of a 90 % interval too.
 """
 
@@ -26,6 +27,9 @@ LEAST_PIXELS = 4  # two poolings
 # The spatial transformer looks at the middle SEEN x SEEN pixels of a slice, averaged over COARSE x COARSE,
 # and shifts each of BLOCKS x BLOCKS blocks by up to REACH coarse pixels.
 SEEN, COARSE, REACH, BLOCKS = 96, 2, 4, 4
+# Latents are compared over squares of NEARBY coarse pixels, so large that a lesion in one of them does not
+# matter. From the second of ALIKE on (cosine of their features) both are fused, below the first only one.
+NEARBY, ALIKE = 31, (0.35, 0.6)
 
 
 class Multimodal(nn.Module):
@@ -61,7 +65,7 @@ class Multimodal(nn.Module):
     ) -> Prediction:
         """Synthesise `target` (default: the first) from `images`, each (n, 1, h, w); `place` is not used."""
         latents, _ = self.align(self.encode(images))
-        return self.decode(fuse(latents), target or self.targets[0])
+        return self.decode(fuse(self.matching(latents)[0]), target or self.targets[0])
 
     def encode(self, images: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Latents (n, latent, h, w) of the images, in the order of `inputs`."""
@@ -89,6 +93,27 @@ class Multimodal(nn.Module):
                 latent = moved_by(latent, motions[name])
             moved[name] = latent
         return moved, motions
+
+    def matching(
+        self, latents: Mapping[str, torch.Tensor], reference: str | None = None
+    ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """Aligned latents to be fused, that of `reference` in the place of what does not match it.
+
+        And how far each counts, (n, 1, h, w), 0 to 1. What an input says by itself is in `latents`.
+        """
+        reference = reference or next(iter(latents))
+        counts = {
+            name: self.transformer.alike(latents[reference], latent)
+            for name, latent in latents.items()
+            if name != reference
+        }
+        kept = {
+            name: torch.lerp(latents[reference], latent, counts[name].to(latent.dtype))
+            if name in counts
+            else latent
+            for name, latent in latents.items()
+        }
+        return kept, counts
 
     def decode(self, latent: torch.Tensor, target: str) -> Prediction:
         return self.decoders[target](latent)
@@ -188,6 +213,19 @@ class SpatialTransformer(nn.Module):
         matrix = torch.einsum("nij,ijak,ijal->nkl", sure, rows, rows)
         vector = torch.einsum("nij,ijak,nija->nk", sure, rows, shifts)
         return torch.linalg.solve(matrix + torch.diag(matrix.new_tensor([1.0, 1e-3, 1e-3])), vector)
+
+    def alike(self, fixed: torch.Tensor, moved: torch.Tensor) -> torch.Tensor:
+        """(n, 1, h, w): 1 where two latents show the same, 0 where `moved` shows something else."""
+
+        def mean(x: torch.Tensor) -> torch.Tensor:
+            x = functional.avg_pool2d(x, NEARBY, 1, NEARBY // 2, count_include_pad=False)
+            return x.sum(1, keepdim=True)
+
+        a, b = (self.features(functional.avg_pool2d(latent, COARSE)).float() for latent in (fixed, moved))
+        a, b = (x - x.mean((2, 3), keepdim=True) for x in (a, b))
+        cosine = mean(a * b) / ((mean(a * a) * mean(b * b)).sqrt() + 1e-4)
+        found = ((cosine - ALIKE[0]) / (ALIKE[1] - ALIKE[0])).clamp(0, 1)
+        return functional.interpolate(found, fixed.shape[-2:], mode="bilinear")
 
     def _look(self, latent: torch.Tensor) -> torch.Tensor:
         """Features of the middle of the slice on coarse pixels, mean 0 and mean square 1."""

@@ -13,6 +13,7 @@ from mrinr.context import Context
 from mrinr.synthesis.multimodal import Multimodal, fuse, moved_by
 from mrinr.synthesis.prediction import Prediction
 
+LIT = 0.1  # brain medians: below it there is air
 AT_ONCE = 8  # slices; halved while a GPU has no memory for them
 
 
@@ -24,6 +25,7 @@ class Slices:
     shown : by input, the scan where the network saw it, moved onto the reference
     disagreement : standard deviation of the predictions from each input alone; None with one input
     checks : by input, its prediction from the others
+    counted : by input other than the reference, (k,), how much of each slice of it is like the reference
     """
 
     mean: np.ndarray
@@ -31,6 +33,7 @@ class Slices:
     shown: dict[str, np.ndarray]
     disagreement: np.ndarray | None = None
     checks: dict[str, np.ndarray] = field(default_factory=dict)
+    counted: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def predict(
@@ -56,6 +59,7 @@ def predict(
         found.shown = {name: np.copy(x) for name, x in images.items()}
         assert isinstance(network, Multimodal)
         found.checks = {name: np.zeros_like(found.mean) for name in images if name in network.targets}
+        found.counted = {name: np.ones(count, np.float32) for name in images}
     where = torch.from_numpy(place)[None].to(device)
     start, at_once = 0, AT_ONCE
     while start < count:
@@ -89,9 +93,15 @@ def _multimodal(
     reference: str | None,
 ) -> None:
     latents, motions = network.align(network.encode(images), reference)
+    kept, counts = network.matching(latents, reference)
+    for name, count in counts.items():
+        lit = (images[name] > LIT).float()
+        found.counted[name][rows] = (
+            ((count * lit).sum((1, 2, 3)) / lit.sum((1, 2, 3)).clamp_min(1)).cpu().numpy()
+        )
     for name, motion in motions.items():
         found.shown[name][rows] = moved_by(images[name], motion)[:, 0].float().cpu().numpy()
-    _keep(network.decode(fuse(latents), target), found, rows)
+    _keep(network.decode(fuse(kept), target), found, rows)
     if found.disagreement is None:
         return
     own = torch.stack([network.decode(latent, target).mean for latent in latents.values()])
