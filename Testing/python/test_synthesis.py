@@ -278,6 +278,36 @@ def test_the_transformer_finds_how_an_image_was_moved_and_a_motion_has_an_invers
     )
 
 
+def test_what_does_not_match_the_reference_is_not_fused_where_it_does_not():
+    torch.manual_seed(0)
+    network = Multimodal(["T1", "T2"], ["FLAIR"], 2, 2, 4)
+    first, other = (torch.nn.functional.avg_pool2d(torch.randn(1, 4, 192, 192), 5, 1, 2) for _ in range(2))
+    left = torch.zeros(1, 1, 192, 192)
+    left[..., :96] = 1
+    half = left * first + (1 - left) * other
+    with torch.no_grad():  # even untrained: it compares what it sees
+        kept, counts = network.matching({"T1": first, "T2": half})
+        assert set(counts) == {"T2"} and kept["T1"] is first
+        torch.testing.assert_close(network.matching({"T1": first, "T2": first + 0})[1]["T2"], left * 0 + 1)
+    assert counts["T2"].min() >= 0 and counts["T2"].max() <= 1
+    assert counts["T2"][..., :40].min() > 0.95 and counts["T2"][..., -40:].max() < 0.05
+    torch.testing.assert_close(kept["T2"][..., -40:], first[..., -40:], atol=0.05, rtol=0)
+
+
+def test_an_input_that_lies_elsewhere_is_named_and_hardly_counts():
+    t1, t2 = head("T1"), head("T2")
+    elsewhere = t2.with_voxels(np.roll(t2.voxels, (30, 34), (0, 1)))
+    told, quiet = Context(), Context()
+    found = made({"T1": t1, "T2": elsewhere}, context=told)
+    (said,) = (text for text in told.warnings if "hardly counts" in text)
+    assert said.startswith("T2 (") and said in found.report["warnings"]
+    fine = made({"T1": t1, "T2": t2}, context=quiet)
+    assert not [text for text in quiet.warnings if "hardly counts" in text]
+    alone, brain = made({"T1": t1}).volume.voxels, fine.brain.voxels > 0
+    off = np.abs(found.volume.voxels - alone)[brain].mean() / alone[brain].mean()
+    assert off < 0.15
+
+
 def test_fusion_takes_the_largest_value_of_each_voxel():
     a, b = torch.rand(2, 3, 4, 4).chunk(2)
     torch.testing.assert_close(fuse({"T1": a, "T2": b}), torch.maximum(a, b))

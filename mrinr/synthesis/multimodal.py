@@ -218,8 +218,10 @@ class SpatialTransformer(nn.Module):
         """(n, 1, h, w): 1 where two latents show the same, 0 where `moved` shows something else."""
 
         def mean(x: torch.Tensor) -> torch.Tensor:
-            x = functional.avg_pool2d(x, NEARBY, 1, NEARBY // 2, count_include_pad=False)
-            return x.sum(1, keepdim=True)
+            x, half = x.sum(1, keepdim=True), NEARBY // 2
+            for size, around in (((NEARBY, 1), (half, 0)), ((1, NEARBY), (0, half))):
+                x = functional.avg_pool2d(x, size, 1, around, count_include_pad=False)
+            return x
 
         a, b = (self.features(functional.avg_pool2d(latent, COARSE)).float() for latent in (fixed, moved))
         a, b = (x - x.mean((2, 3), keepdim=True) for x in (a, b))
