@@ -6,7 +6,8 @@ latents onto one of them, their voxel-wise maximum is decoded. Deviations from t
 - a decoder for each target on shared encoders (the paper has one target),
 - the spatial transformer aligns to the first *present* input, is rigid and matches blocks (the paper's is
   affine, regresses, and aligns to input 1, which may be missing),
-- where an aligned latent still shows something else, as after a turn out of the plane, it is not fused,
+- where most of an aligned input still shows something else, as after a turn out of the plane, what differs is
+  not fused,
 - the encoder's last convolution has an activation, and decoders predict the ends of a 90 % interval too.
 """
 
@@ -65,7 +66,7 @@ class Multimodal(nn.Module):
     ) -> Prediction:
         """Synthesise `target` (default: the first) from `images`, each (n, 1, h, w); `place` is not used."""
         latents, _ = self.align(self.encode(images))
-        return self.decode(fuse(self.matching(latents)[0]), target or self.targets[0])
+        return self.decode(fuse(latents), target or self.targets[0])
 
     def encode(self, images: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Latents (n, latent, h, w) of the images, in the order of `inputs`."""
@@ -94,26 +95,16 @@ class Multimodal(nn.Module):
             moved[name] = latent
         return moved, motions
 
-    def matching(
+    def matches(
         self, latents: Mapping[str, torch.Tensor], reference: str | None = None
-    ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-        """Aligned latents to be fused, that of `reference` in the place of what does not match it.
-
-        And how far each counts, (n, 1, h, w), 0 to 1. What an input says by itself is in `latents`.
-        """
+    ) -> dict[str, torch.Tensor]:
+        """How far each aligned latent shows what that of `reference` shows, (n, 1, h, w), 0 to 1."""
         reference = reference or next(iter(latents))
-        counts = {
+        return {
             name: self.transformer.alike(latents[reference], latent)
             for name, latent in latents.items()
             if name != reference
         }
-        kept = {
-            name: torch.lerp(latents[reference], latent, counts[name].to(latent.dtype))
-            if name in counts
-            else latent
-            for name, latent in latents.items()
-        }
-        return kept, counts
 
     def decode(self, latent: torch.Tensor, target: str) -> Prediction:
         return self.decoders[target](latent)

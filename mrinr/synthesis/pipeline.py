@@ -30,7 +30,6 @@ from mrinr.synthesis.unlike import unlike
 from mrinr.volume import Stack, Volume, check_image
 
 PREVIEW_EVERY = 1.5  # seconds
-HARDLY = 0.5  # share of an input that matches the others, below which a person is told
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def run(inputs: dict[str, Volume], options: Options, context: Context) -> Synthe
         show,
         like if like in used else None,
     )
-    for name in _elsewhere(slices, head):
+    for name in slices.elsewhere:
         context.warn(
             f"{name} ({inputs[name].name}) shows something else than the other inputs in the same place, so "
             "it hardly counts; align them, or look at whether they are of one person."
@@ -140,12 +139,6 @@ def align_to(like: str, inputs: Mapping[str, Volume], register: str, context: Co
         return {name: inputs[name] for name in names}
     moved, _ = align([Stack(inputs[name], name) for name in names], context)
     return {name: stack.volume for name, stack in zip(names, moved, strict=True)}
-
-
-def _elsewhere(slices: Slices, head: Head) -> list[str]:
-    """The inputs that lie where the others do not, see `Multimodal.matching`."""
-    share = head.brain[..., window(head)[2]].sum((0, 1)) / max(head.brain.sum(), 1)
-    return [name for name, counted in slices.counted.items() if share @ counted < HARDLY * share.sum()]
 
 
 def _explained(slices: Slices, head: Head) -> Slices:
