@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from mrinr.context import Context
+from mrinr.synthesis.explained import DARK
 from mrinr.synthesis.multimodal import Multimodal, fuse, moved_by
 from mrinr.synthesis.prediction import Prediction
 
-LIT = 0.1  # brain medians: below it there is air
 # Of six simulated heads .72 (a stroke that only DWI shows) to 1 match; turned by up to 8 degrees .0 to .62.
 MATCHED, LOOKED_AT = 0.67, 8  # share; slices
 AT_ONCE = 8  # slices; halved while a GPU has no memory for them
@@ -115,7 +115,7 @@ def _elsewhere(
     network: Multimodal, images: Mapping[str, np.ndarray], device: torch.device, reference: str | None
 ) -> tuple[str, ...]:
     """The aligned inputs less than MATCHED of which match the reference, in a few slices of the head."""
-    lit = np.max(list(images.values()), axis=0) > LIT
+    lit = np.max(list(images.values()), axis=0) > DARK
     area = lit.sum((1, 2))
     there = np.flatnonzero(area >= area.max() / 2)
     shares: dict[str, list[float]] = {}
