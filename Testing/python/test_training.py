@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import torch
 from simulated_head import label_map
 from torch import nn
 
-from mrinr import bundles
+from mrinr import bundles, files
 from mrinr.context import Context
 from mrinr.errors import Cancelled, InputError
 from mrinr.synthesis.levels import expected, learned, moved
@@ -262,6 +263,28 @@ def test_a_full_disk_leaves_the_checkpoint_that_was_there(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} <= {CHECKPOINT, HISTORY}
 
 
+def test_a_killed_process_told_of_while_saving_costs_no_checkpoint(batches, tmp_path, monkeypatch):
+    """torch raises it once, from a signal's handler, wherever Python is; a pipe to that process breaks."""
+    loop = import_module("mrinr.training.loop")
+    told = []
+
+    def write_bytes(*asked) -> None:
+        if not told:
+            told.append("killed")
+            raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
+        files.write_bytes(*asked)
+
+    def broken():
+        yield from batches[:2]
+        raise ConnectionResetError
+
+    monkeypatch.setattr(loop, "write_bytes", write_bytes)
+    with pytest.raises(RuntimeError) as caught:
+        fit(ModalityInvariant(tiny()), broken(), [], Budget(5), tmp_path)
+    assert loop.told_of_killed(caught.value) and loop.told_of_killed(caught.value.__context__)
+    assert reached(tmp_path) == 2
+
+
 def test_a_training_that_diverges_says_so(batches, tmp_path):
     network = tiny()
     nn.init.constant_(network.encoders["T1"].last[0].weight, float("nan"))
@@ -326,6 +349,7 @@ def test_a_killed_process_that_draws_images_is_named_and_training_goes_on(maps, 
             killed.extend(c for c in psutil.Process().children(recursive=True) if c not in before)
             for process in killed:
                 process.kill()
+            psutil.wait_procs(killed)  # torch speaks up here, or at the next batch
 
     asked = {"held_out": ("b",), "device": "cpu", "threads": 1, "work": tmp_path / "work"}
     with pytest.raises(InputError, match=r"^A process that drew training images was killed, .*; run"):
@@ -334,6 +358,16 @@ def test_a_killed_process_that_draws_images_is_named_and_training_goes_on(maps, 
     assert killed and 0 < steps < 60
     made = train("prior", [maps[0].parent], tmp_path / "model", steps=steps + 1, **asked)
     assert made.facts["training"]["steps"] == steps + 1
+
+
+def test_a_map_that_is_cut_short_is_named_in_one_sentence(maps, tmp_path):
+    folder = tmp_path / "maps"
+    shutil.copytree(maps[0].parent, folder)
+    cut = folder / "a.nii.gz"
+    cut.write_bytes(cut.read_bytes()[:500])
+    with pytest.raises(InputError, match=r"a\.nii\.gz") as caught:
+        train("prior", [folder], tmp_path / "m", steps=2, held_out=("b",), device="cpu", threads=1)
+    assert "Traceback" not in str(caught.value) and "\n" not in str(caught.value)
 
 
 # fine-tuning ---------------------------------------------------------------------------------------------

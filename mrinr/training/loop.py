@@ -98,7 +98,7 @@ def fit(
     finally:
         seconds = before + time.monotonic() - started
         if accelerator.is_main_process:
-            _save(work, recipe, average, step, seconds)
+            _save_undisturbed(work, recipe, average, step, seconds)
     generator.load_state_dict(average.state_dict())
     generator.to("cpu")
     found = _report(work, recipe, average, validation, step, recent)
@@ -148,6 +148,22 @@ def _save(work: Path, recipe: Recipe, average: nn.Module, step: int, seconds: fl
     except OSError as error:
         raise InputError(f"{work} cannot be made ({reason(error)}); choose another folder.") from error
     write_bytes(work / CHECKPOINT, packed.getbuffer())
+
+
+def _save_undisturbed(*state: Any) -> None:
+    """`_save`, and once more where torch broke it off to tell, as it does once, of a killed process."""
+    try:
+        _save(*state)
+    except RuntimeError as error:
+        if not told_of_killed(error):
+            raise
+        _save(*state)
+        raise
+
+
+def told_of_killed(error: BaseException) -> bool:
+    """Whether it says that a process of the DataLoader was killed, or that nothing more comes from it."""
+    return isinstance(error, (ConnectionError, EOFError)) or "DataLoader worker" in str(error)
 
 
 def reached(work: Path) -> int:

@@ -26,7 +26,7 @@ from mrinr.synthesis import INPUTS
 from mrinr.training.batch import Batch
 from mrinr.training.export import card, hardware, judge
 from mrinr.training.kinds import KINDS, build
-from mrinr.training.loop import Budget, fit, reached
+from mrinr.training.loop import Budget, fit, reached, told_of_killed
 from mrinr.training.sources import Source, find_sources
 
 APART = 1_000_003  # between the seeds of two processes
@@ -125,8 +125,10 @@ def train(
             chosen,
             context.stage(0.02, 0.97),
         )
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+    except InputError as error:  # that of a process which draws images comes with where it was raised
+        raise InputError(str(error).strip().rsplit(f"{InputError.__name__}: ", 1)[-1]) from error
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        if not told_of_killed(error):
             raise
         raise InputError(
             "A process that drew training images was killed, perhaps because memory ran out; run the command "
