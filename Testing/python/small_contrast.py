@@ -18,14 +18,12 @@ from mrinr.contrast.parameters import times
 from mrinr.contrast.scale import PERCENTS, expected
 from mrinr.simulation.signal import Sequence, signal
 from mrinr.simulation.tissue import TISSUES
-from mrinr.synthesis.brain import BrainMask
 from mrinr.volume import Volume
 
 SHELF = "MRINR_TEST_CONTRAST_SHELF"  # the variable that tells the worker where it is
 BOX = {"TR": [400.0, 10000.0], "TE": [8.0, 200.0], "TI": [150.0, 3000.0]}
 LAYERS = ("fat", "CSF", "grey matter", "white matter")
 GAIN = 200.0  # of the heads that the tests scan
-MADE: list[Path] = []
 STEPS = 240  # of the training
 T1, T2, FLAIR = Sequence(600, 10), Sequence(5000, 100), Sequence(9000, 120, 2350)
 
@@ -56,18 +54,7 @@ def _values(played: Sequence) -> np.ndarray:
 
 
 def make(folder: Path) -> Path:
-    """crl-compact and brain-compact, small, in place of those that ship; or a shelf that was made before.
-
-    Taught once for all test files of a session.
-    """
-    if SHELF in os.environ:
-        return Path(os.environ[SHELF])
-    if not MADE:
-        MADE.append(_made(folder))
-    return MADE[0]
-
-
-def _made(folder: Path) -> Path:
+    """crl-compact and brain-compact, small, in place of those that ship."""
     torch.manual_seed(0)
     facts: dict[str, Any] = {**FACTS, "inputs": ["any"], "targets": ["any"], "normalisation": {}, "box": BOX}
     facts |= {"calibration": {"any": {"edges": [0.02, 0.05], "factors": [1.5, 1.2, 1.0]}}}
@@ -76,7 +63,7 @@ def _made(folder: Path) -> Path:
     bundles.save(folder / "crl-compact", network, "crl", sizes, facts, CARD)
     brain = {"width": 4, "levels": 3}
     facts = {**FACTS, "targets": ["brain"]}
-    bundles.save(folder / "brain-compact", _brain_finder(BrainMask(**brain)), "brain", brain, facts, CARD)
+    bundles.save(folder / "brain-compact", _brain_finder(brain), "brain", brain, facts, CARD)
     return folder
 
 

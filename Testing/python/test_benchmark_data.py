@@ -40,8 +40,8 @@ RARE = 300  # voxels of brain: slices with fewer are left out
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory):
-    return small_models.make(tmp_path_factory.mktemp("shelf"))
+def shelf(made_once):
+    return made_once("small_models", small_models.make)
 
 
 @pytest.fixture

@@ -37,8 +37,8 @@ PLACE = torch.zeros(1, 2, 21, 30)
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory):
-    return small_contrast.make(tmp_path_factory.mktemp("shelf"))
+def shelf(made_once):
+    return made_once("small_contrast", small_contrast.make)
 
 
 @pytest.fixture

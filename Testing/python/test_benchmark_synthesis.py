@@ -35,8 +35,8 @@ NAMES = ("a", "b", "c", "d")
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory):
-    return small_models.make(tmp_path_factory.mktemp("shelf"))
+def shelf(made_once):
+    return made_once("small_models", small_models.make)
 
 
 @pytest.fixture(autouse=True)

@@ -33,8 +33,8 @@ WIDE = Limits((400, 10000), (8, 200), (150, 3000))
 
 
 @pytest.fixture(scope="module", autouse=True)
-def shelf(tmp_path_factory):
-    folder = small_contrast.make(tmp_path_factory.mktemp("shelf"))
+def shelf(made_once):
+    folder = made_once("small_contrast", small_contrast.make)
     changed = pytest.MonkeyPatch()
     changed.setenv(small_contrast.SHELF, str(folder))
     changed.setattr(bundles, "_shipped_folders", small_contrast.on_the_shelf)

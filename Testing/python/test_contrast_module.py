@@ -31,8 +31,8 @@ AFFINE = centred(np.eye(3), 2.0, SHAPE)
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory):
-    return small_contrast.make(tmp_path_factory.mktemp("shelf"))
+def shelf(made_once):
+    return made_once("small_contrast", small_contrast.make)
 
 
 @pytest.fixture(scope="module")

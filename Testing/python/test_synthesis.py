@@ -26,8 +26,8 @@ PLAIN = small_models.centred(np.eye(3), (1.0, 1.0, 2.0), SHAPE)
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory):
-    return small_models.make(tmp_path_factory.mktemp("shelf"))
+def shelf(made_once):
+    return made_once("small_models", small_models.make)
 
 
 @pytest.fixture(autouse=True)

@@ -29,8 +29,8 @@ AFFINE = small_models.centred(np.eye(3), 2.0, SHAPE)
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory):
-    return small_models.make(tmp_path_factory.mktemp("shelf"))
+def shelf(made_once):
+    return made_once("small_models", small_models.make)
 
 
 @pytest.fixture(scope="module")

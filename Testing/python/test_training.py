@@ -373,8 +373,8 @@ def test_a_map_that_is_cut_short_is_named_in_one_sentence(maps, tmp_path):
 # fine-tuning ---------------------------------------------------------------------------------------------
 
 
-def test_fine_tuning_changes_one_decoder_and_helps_on_slices_kept_apart(tmp_path, monkeypatch):
-    shelf = small_models.make(tmp_path / "shelf")
+def test_fine_tuning_changes_one_decoder_and_helps_on_slices_kept_apart(tmp_path, made_once, monkeypatch):
+    shelf = made_once("small_models", small_models.make)
     monkeypatch.setenv(small_models.SHELF, str(shelf))
     monkeypatch.setattr(bundles, "_shipped_folders", small_models.on_the_shelf)
     shape = (84, 92, 44)

@@ -31,7 +31,7 @@ from mrinr.synthesis.levels import moved
 from mrinr.synthesis.multimodal import Multimodal, fuse
 from mrinr.synthesis.pipeline import align_to
 from mrinr.training.export import card, hardware
-from mrinr.training.multimodal import OUTSIDE, in_float
+from mrinr.training.multimodal import importance, in_float
 from mrinr.training.recipe import mean_absolute, pinball
 from mrinr.volume import Volume, check_image
 
@@ -201,7 +201,7 @@ def _train(
         if step % 2:
             names = rng.choice(names, rng.integers(1, len(names) + 1), replace=False).tolist()
         latents, truth, brain = _crops(lesson, names, rng, device)
-        weight = OUTSIDE + (1 - OUTSIDE) * brain
+        weight = importance(brain)
         found = in_float(decoder(latents))
         loss = mean_absolute(found.mean, truth, weight) + pinball(found, truth, weight)
         optimizer.zero_grad(set_to_none=True)

@@ -60,8 +60,7 @@ def terms(model: Multimodal, batch: Batch, alone: bool = False) -> dict[str, tor
     """
     encoded = model.encode(batch.seen)
     latents, _ = model.align(encoded)
-    around = functional.max_pool2d(batch.brain, 2 * FLUID + 1, 1, FLUID)
-    weight = OUTSIDE + (AROUND - OUTSIDE) * around + (1 - AROUND) * batch.brain + DISEASE * batch.lesions
+    weight = importance(batch.brain) + DISEASE * batch.lesions
     losses = dict.fromkeys(("fused", "interval"), batch.brain.new_zeros(()))
     for target, truth in batch.clean.items():
         subset = list(latents) if alone else random.sample(list(latents), random.randint(1, len(latents)))
@@ -76,6 +75,12 @@ def terms(model: Multimodal, batch: Batch, alone: bool = False) -> dict[str, tor
     if len(latents) > 1:
         losses["motion"] = PER_PIXEL * _misalignment(model, encoded, batch)
     return losses
+
+
+def importance(brain: torch.Tensor) -> torch.Tensor:
+    """How much each pixel's error counts, by the mask of the brain (n, 1, h, w), lesions apart."""
+    around = functional.max_pool2d(brain, 2 * FLUID + 1, 1, FLUID)
+    return OUTSIDE + (AROUND - OUTSIDE) * around + (1 - AROUND) * brain
 
 
 def _variance(latents: list[torch.Tensor]) -> torch.Tensor:
