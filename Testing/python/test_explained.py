@@ -65,14 +65,21 @@ def test_a_lesion_that_the_scans_show_keeps_its_brightness(rng):
     assert found[at].mean() == pytest.approx(2.0, abs=0.15)
 
 
-def test_of_a_lesion_that_no_scan_shows_a_part_stays(rng):
+def test_of_a_lesion_that_no_scan_shows_most_stays_but_where_the_brain_ends(rng, monkeypatch):
     shares = mixture(rng)
     scan, without = image(shares, 1.0, 0.7, 0.2), image(shares, 0.9, 0.8, 0.3)
     at = np.s_[4:9, 20:30, 15:25]
     predicted = without.copy()
     predicted[at] += 1.0
     stays = explained([scan], predicted, everywhere(), everywhere())[at] - without[at]
-    assert 0.2 < stays.mean() < 0.6
+    assert 0.55 < stays.mean() < 0.85
+    brain = everywhere()
+    brain[..., 26:] = False
+    found = explained([scan], predicted, brain, everywhere())
+    monkeypatch.setattr(module, "STRAYS", 9)  # nothing is put back
+    put_back = found - explained([scan], predicted, brain, everywhere())
+    assert put_back[at][..., :3].mean() > 0.05
+    assert not put_back[..., 26 - module.DEEP :].any()
 
 
 def test_one_scan_is_fitted_by_the_cubic_that_numpy_finds(rng):
@@ -89,9 +96,10 @@ def test_one_scan_is_fitted_by_the_cubic_that_numpy_finds(rng):
     assert share == pytest.approx(1 - left.var() / predicted.var(), abs=1e-4)
 
 
-def test_a_polynomial_that_explains_little_of_the_prediction_does_not_count(rng):
+def test_a_polynomial_that_explains_little_of_the_prediction_does_not_count(rng, monkeypatch):
     import torch
 
+    monkeypatch.setattr(module, "STRAYS", 9)  # nothing is put back
     scan = rng.uniform(0.5, 1.5, SHAPE).astype(np.float32)
     places = gaussian_filter(rng.normal(size=SHAPE), 4)
     predicted = (scan + places / places.std()).astype(np.float32) + 4  # shading that the scan does not have

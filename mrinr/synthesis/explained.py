@@ -4,7 +4,8 @@ A network draws edges from what it learned; the scans show them. So functions of
 image and take its place: a linear one around each voxel (the guided filter, He, Sun & Tang 2013, equations 5
 to 8), which keeps what a place has of its own, and, up to half, one polynomial of their intensities for the
 whole brain, which has levels and partial volumes right and counts less where it explains little of the image.
-No paper of the five has this step.
+What the network draws in tissue and no fit follows over several voxels, as it does not follow a small
+lesion, is put back. No paper of the five has this step.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ SMOOTH = 1e-3  # squared brain medians: contrast below its root is noise
 DARK = 0.1  # brain medians
 DOUBTED, TRUSTED = 0.6, 0.8  # R squared from which the polynomial counts, and counts in full
 EDGE = 9  # pixels over which the polynomial fades out where the brain ends
+PATCH = (3, 5, 5)  # voxels over which what no fit follows is averaged
+STRAYS = 0.05  # brain medians: as far from the network the fits are trusted more
+TISSUE = (0.5, 2.0)  # brain medians: outside of these lies fluid, and there the fits are better
+DEEP = 7  # pixels from where the brain ends; nearer to it the network's edges are soft
 
 
 def explained(
@@ -47,14 +52,25 @@ def explained(
     weight = 0.5 * min(max(most_of_it, 0.0), 1.0)
     least, most = (float(end) for end in image[inside].aminmax())
     for rows, part in _slabs(len(image)):
-        found = local(shown[:, rows], image[rows], torch.from_numpy(lit[rows]).float())[part]
-        at = slice(rows.start + part.start, rows.start + part.stop)
-        overall = torch.einsum("tkhw,t->khw", _terms(shown[:, at]), factors).clamp(least, most)
-        much = weight * functional.avg_pool2d(inside[at, None].float(), EDGE, 1, EDGE // 2)[:, 0]
+        found = local(shown[:, rows], image[rows], torch.from_numpy(lit[rows]).float())
+        overall = torch.einsum("tkhw,t->khw", _terms(shown[:, rows]), factors).clamp(least, most)
+        there = inside[rows, None].float()
+        much = weight * functional.avg_pool2d(there, EDGE, 1, EDGE // 2)[:, 0]
         found = found + much * (overall - found)
-        there = torch.from_numpy(lit[at])
-        out[at][there] = found[there].clamp_min(0)
+        deep = 1 - functional.max_pool2d(1 - there, 2 * DEEP + 1, 1, DEEP)[:, 0]
+        tissue = deep * (found > TISSUE[0]) * (found < TISSUE[1])
+        found = (found + tissue * _unfollowed(image[rows] - found))[part]
+        at = slice(rows.start + part.start, rows.start + part.stop)
+        head = torch.from_numpy(lit[at])
+        out[at][head] = found[head].clamp_min(0)
     return out.numpy()
+
+
+def _unfollowed(left: torch.Tensor) -> torch.Tensor:
+    """What of the residual (k, h, w) is neither noise nor the network's lack of sharpness."""
+    sides = [n // 2 for n in PATCH[::-1] for _ in range(2)]
+    mean = functional.avg_pool3d(functional.pad(left[None, None], sides, "replicate"), PATCH, 1)[0, 0]
+    return mean - mean.clamp(-STRAYS, STRAYS)
 
 
 def slice_by_slice(images: Sequence[np.ndarray], predicted: np.ndarray, brain: np.ndarray) -> np.ndarray:
