@@ -3,171 +3,44 @@
 The model is small and knows one head of ellipsoids; what is checked is what happens around it.
 """
 
+# ruff: noqa: F811  (fixtures that are imported)
+
 from __future__ import annotations
 
 import json
-import os
-import re
-import signal
 import unittest
 
 import numpy as np
-import psutil
 import pytest
-from PIL import Image
-from slicer_session import ROOT, run_in_a_fresh_slicer, screenshot, slicer, wait_until
+from slicer_session import ROOT, run_in_a_fresh_slicer, slicer, wait_until
 
 pytest.importorskip("torch")
 
 import small_contrast
+from contrast_panel import (  # noqa: F401  (fixtures)
+    AFFINE,
+    SHAPE,
+    affine_of,
+    composite,
+    fill,
+    fine,
+    finish,
+    fluid,
+    is_error,
+    live,
+    load,
+    logic,
+    marked,
+    module,
+    panel,
+    picture,
+    said,
+    shelf,
+)
 from small_contrast import FLAIR, T1, T2
 from small_models import centred
 
-from mrinr import bundles
 from mrinr.contrast.parameters import times
-
-SHAPE = (40, 44, 40)
-AFFINE = centred(np.eye(3), 2.0, SHAPE)
-
-
-@pytest.fixture(scope="module")
-def shelf(made_once):
-    return made_once("small_contrast", small_contrast.make)
-
-
-@pytest.fixture(scope="module")
-def module(shelf):
-    """The module with the small model, here and in the worker."""
-    from MRINRLib import contrast_job, engine
-
-    engine.closeShared()
-    changed = pytest.MonkeyPatch()
-    changed.setenv(small_contrast.SHELF, str(shelf))
-    changed.setattr(bundles, "_shipped_folders", small_contrast.on_the_shelf)
-    for name, task in (("CHANGE", "run"), ("ENCODE", "encode"), ("SLICES", "slices"), ("SWEEP", "sweep"),
-                       ("SEARCH", "search")):  # fmt: skip
-        changed.setattr(contrast_job, name, f"small_contrast:{task}")
-    slicer.mrmlScene.Clear()
-    yield slicer.loadModule(ROOT / "ContrastCRL" / "ContrastCRL.py")
-    engine.closeShared()
-    changed.undo()
-
-
-@pytest.fixture
-def panel(module):
-    slicer.mrmlScene.Clear()
-    slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
-    parent = module.widgetRepresentation()
-    parent.resize(440, 1280)
-    parent.show()
-    parent.enter()
-    widget = slicer.util.getModuleWidget("ContrastCRL")
-    yield widget
-    parent.exit()
-    slicer.mrmlScene.Clear()
-
-
-@pytest.fixture
-def logic(module):
-    slicer.mrmlScene.Clear()
-    yield slicer.util.getModuleLogic("ContrastCRL")
-    slicer.mrmlScene.Clear()
-
-
-def load(played, name="T2 head", affine=AFFINE, shape=SHAPE, known=True):
-    """A volume node with the head; `known` whether its times are written on it."""
-    from MRINRLib import provenance
-
-    volume = small_contrast.scan(played, affine, shape)
-    node = slicer.util.addVolumeFromArray(
-        np.ascontiguousarray(volume.voxels.transpose(2, 1, 0)), volume.affine, name
-    )
-    node.CreateDefaultDisplayNodes()
-    if known:
-        provenance.writeTimes(node, dict(zip(("TR", "TE", "TI"), times(played), strict=True)))
-    return node
-
-
-def fine(name="T2 head"):
-    """A head of many voxels, which takes a while."""
-    shape = (110, 120, 100)
-    return load(T2, name, centred(np.eye(3), 0.8, shape), shape)
-
-
-def fill(panel):
-    node = load(T2)
-    slicer.util.setSliceViewerLayers(background=node, fit=True)
-    panel.ui.fillButton.click()
-    return node
-
-
-def live(panel) -> None:
-    """Switch the live view on and wait for its first picture."""
-    assert panel.ui.liveButton.enabled, panel.ui.liveButton.toolTip
-    panel.ui.liveButton.click()
-    wait_until(lambda: panel._live.shown or not panel._live.isOn, "the live view")
-    assert panel._live.isOn, panel.ui.messageLabel.text
-
-
-def settle(panel) -> None:
-    """Wait until the views show what the sliders say."""
-    wait_until(lambda: panel._live._running is None and panel._live.isReady, "the live view")
-
-
-def finish(panel) -> None:
-    wait_until(lambda: panel._job is None, "the end of the job")
-    assert not is_error(panel), panel.ui.messageLabel.text
-
-
-def is_error(panel) -> bool:
-    return bool(panel.ui.messageLabel.text) and panel.ui.messageLabel.font.bold()
-
-
-def composite(view: str):
-    return slicer.app.layoutManager().sliceWidget(view).mrmlSliceCompositeNode()
-
-
-def image_in(view: str):
-    return slicer.mrmlScene.GetNodeByID(composite(view).GetForegroundVolumeID() or "")
-
-
-def marked(view: str) -> bool:
-    annotation = slicer.app.layoutManager().sliceWidget(view).sliceView().cornerAnnotation()
-    return annotation.GetText(annotation.UpperEdge) == "SYNTHETIC"
-
-
-def fluid(node) -> float:
-    """The median of the fluid at the right of the middle in a live image or a volume."""
-    from MRINRLib import nodes
-
-    voxels = slicer.util.arrayFromVolume(node).transpose(2, 1, 0)
-    affine = nodes.affineFromNode(node)
-    world = np.moveaxis(np.indices(voxels.shape), 0, -1) @ affine[:3, :3].T + affine[:3, 3]
-    return float(np.median(voxels[np.linalg.norm((world - (8, 0, 0)) / (4, 8, 5), axis=-1) < 1]))
-
-
-def picture(panel, name: str, tmp_path) -> None:
-    for _ in range(5):  # labels that wrap settle their heights one after the other
-        slicer.app.processEvents()
-    assert panel.parent.grab().save(screenshot(f"contrast_{name}_panel", tmp_path))
-    views = screenshot(f"contrast_{name}_views", tmp_path)
-    slicer.app.layoutManager().save(views)
-    assert np.asarray(Image.open(views).convert("L")).std() > 5
-
-
-def affine_of(node) -> np.ndarray:
-    from MRINRLib import nodes
-
-    return nodes.affineFromNode(node)
-
-
-def said(node) -> dict[str, str]:
-    return {
-        name.removeprefix("MRINR."): node.GetAttribute(name)
-        for name in node.GetAttributeNames()
-        if name.startswith("MRINR.")
-    }
-
 
 # Scans and their times ------------------------------------------------------------------------------------
 
@@ -247,174 +120,6 @@ def test_times_are_read_from_dicom_and_from_a_sidecar_in_seconds(logic, monkeypa
     other.SetAndObserveStorageNodeID(storage.GetID())
     assert contrast_sources.sourceFor(other).times == (5000, 100, 0)
     assert [row.node for row in contrast_sources.fillFromStudy()] == [other]
-
-
-# Sliders and the live view ---------------------------------------------------------------------------------
-
-
-def test_sliders_boxes_presets_and_nulls_say_the_same(panel):
-    ui = panel.ui
-    ui.contrastSection.findChild(type(ui.applyButton), "presetFLAIR").click()
-    assert (ui.TRBox.value, ui.TEBox.value, ui.TIBox.value) == (9000, 120, 2350)
-    ui.TISlider.setValue(0)
-    assert ui.TIBox.value == 0 and panel._parameterNode.TI == 0
-    ui.TRSlider.setValue(1000)
-    assert ui.TRBox.value == 10000
-    ui.TEBox.setValue(8)
-    assert ui.TESlider.value == 0
-    ui.nullBox.currentIndex = 1
-    ui.nullBox.activated.emit(1)
-    assert ui.TIBox.value == pytest.approx(4000 * np.log(2 / (1 + np.exp(-(10000 - 16) / 4000))), abs=1)
-    ui.TIBox.setValue(9990)
-    assert "do not fit into TR" in ui.boxLabel.text and not ui.applyButton.enabled
-    ui.TIBox.setValue(0)
-    ui.TEBox.setValue(400)
-    assert "TE 400 ms of the target lies outside" in ui.boxLabel.text
-    for position in range(0, 1001, 50):  # what a hand does comes back to where it is
-        ui.TRSlider.setValue(position)
-        assert abs(ui.TRSlider.value - position) <= 1
-
-
-def test_dragging_a_slider_changes_what_the_views_show(panel, tmp_path):
-    fill(panel)
-    ui = panel.ui
-    ui.contrastSection.findChild(type(ui.applyButton), "presetT2").click()
-    live(panel)
-    settle(panel)
-    bright = fluid(image_in("Red"))
-    assert all(marked(view) for view in ("Red", "Green", "Yellow"))
-    assert composite("Red").GetForegroundVolumeID() != composite("Green").GetForegroundVolumeID()
-    for name, value in (("TR", 9000), ("TE", 120)):
-        getattr(ui, f"{name}Box").setValue(value)
-    before = panel._live.shown
-    for position in range(600, 905, 5):  # a hand that moves TI up to the null of fluid
-        ui.TISlider.setValue(position)
-        slicer.app.processEvents()
-    ui.TIBox.setValue(2350)
-    settle(panel)
-    assert fluid(image_in("Red")) < 0.4 * bright
-    assert fluid(image_in("Green")) < 0.4 * bright
-    assert panel._live.shown - before < 64  # most moves were overtaken and never decoded
-    assert ui.liveLabel.text == "TR 9000, TE 120, TI 2350 ms"
-    picture(panel, "1_live", tmp_path)
-
-    ui.fadeSlider.setValue(40)
-    assert composite("Red").GetForegroundOpacity() == pytest.approx(0.4)
-    shown = image_in("Red")
-    ui.liveUncertaintyBox.click()
-    assert composite("Red").GetBackgroundVolumeID() == shown.GetID() and marked("Red")
-    assert composite("Red").GetForegroundOpacity() == pytest.approx(0.6)
-    sure, unsure = np.percentile(slicer.util.arrayFromVolume(image_in("Red")), [5, 95])
-    assert 0 <= sure < unsure and not ui.fadeSlider.enabled
-    ui.TEBox.setValue(60)
-    settle(panel)
-    assert np.percentile(slicer.util.arrayFromVolume(image_in("Red")), 95) != unsure  # it follows the sliders
-    picture(panel, "1_uncertainty", tmp_path)
-    ui.liveUncertaintyBox.click()
-    assert image_in("Red") is shown
-    ui.besideBox.click()
-    wait_until(lambda: image_in("Red+") is not None and panel._live._running is None, "the lower row")
-    assert marked("Red+") and not marked("Red")
-    assert composite("Red+").GetForegroundOpacity() == 1
-    fields = [slicer.app.layoutManager().sliceWidget(view).mrmlSliceNode().GetFieldOfView()[:2]
-              for view in ("Red", "Red+")]  # fmt: skip
-    assert fields[0] == pytest.approx(fields[1])
-    picture(panel, "2_beside", tmp_path)
-    ui.besideBox.click()
-    settle(panel)
-    ui.liveButton.click()
-    assert not panel._live.isOn and image_in("Red") is None and not marked("Red")
-    names = [node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")]
-    assert names == ["T2 head"]
-
-
-def test_the_value_under_the_mouse_is_that_of_the_live_image(panel):
-    crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode") or slicer.mrmlScene.AddNode(
-        slicer.vtkMRMLCrosshairNode()
-    )
-    fill(panel)
-    live(panel)
-    settle(panel)
-    image = image_in("Red")
-    level = affine_of(image)[2, 3]  # the mouse is in the plane that the view shows
-    crosshair.SetCursorPositionRAS([8, 0, level])
-    value, half = (float(text) for text in re.findall(r"[\d.]+(?= [±(])", panel.ui.cursorLabel.text))
-    i, j, _k, _one = np.rint(np.linalg.inv(affine_of(image)) @ (8, 0, level, 1)).astype(int)
-    assert value == pytest.approx(slicer.util.arrayFromVolume(image)[0, j, i], rel=1e-3)
-    assert half > 0
-    crosshair.SetCursorPositionRAS([8, 0, 500])
-    assert panel.ui.cursorLabel.text == "Under the mouse: no live image"
-    crosshair.SetCursorPositionRAS([8, 0, level])
-    panel.ui.liveButton.click()
-    assert not panel.ui.cursorLabel.visible
-    before = panel.ui.cursorLabel.text
-    crosshair.SetCursorPositionRAS([9, 0, level])
-    assert panel.ui.cursorLabel.text == before
-
-
-def test_the_live_view_follows_the_slice_views(panel):
-    node = fill(panel)
-    live(panel)
-    settle(panel)
-    red = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceNode()
-    red.JumpSliceByOffsetting(0, 0, 10)
-    settle(panel)
-    assert affine_of(image_in("Red"))[2, 3] == pytest.approx(10, abs=0.01)
-    tilted = np.eye(4)
-    a = np.deg2rad(20)
-    tilted[:3, :3] = [[-1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]]
-    red.GetSliceToRAS().DeepCopy(slicer.util.vtkMatrixFromArray(tilted))
-    red.UpdateMatrices()
-    settle(panel)
-    shown = affine_of(image_in("Red"))
-    np.testing.assert_allclose(shown[:3, 2], tilted[:3, 2], atol=1e-6)
-    assert slicer.util.arrayFromVolume(image_in("Red")).max() > 0
-    slicer.mrmlScene.RemoveNode(node)
-    assert not panel._live.isOn and not panel.ui.liveButton.checked
-
-
-def test_other_scans_are_encoded_anew(panel):
-    fill(panel)
-    live(panel)
-    settle(panel)
-    key = panel._live._key
-    panel.ui.sourcesTable.cellWidget(0, 2).setValue(90)
-    settle(panel)
-    assert panel._live.isOn and panel._live._key != key
-
-
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
-def test_a_killed_worker_costs_another_encoding_and_nothing_else(panel):
-    fill(panel)
-    live(panel)
-    settle(panel)
-    for child in psutil.Process().children(recursive=True):
-        if "mrinr.engine.worker" in " ".join(child.cmdline()):
-            os.kill(child.pid, signal.SIGKILL)
-    before = panel._live.shown
-    panel.ui.TEBox.setValue(50)
-    wait_until(lambda: panel._live.shown > before or not panel._live.isOn, "the picture")
-    assert panel._live.isOn and panel.ui.liveLabel.text.startswith("TR 2000, TE 50")
-
-
-def test_the_reference_says_which_scan_would_add_most(panel, monkeypatch):
-    from MRINRLib import contrast_reference
-
-    monkeypatch.setattr(contrast_reference, "REFERENCE", "small_contrast:reference")
-
-    report = {"alone": 19.2, "adding": {"T1": 21.0, "T1-FLAIR": 27.4, "FLAIR": 22.0}}
-    text = contrast_reference.sentence([times(T2)], (2479, 9.62, 1055), report)
-    assert text == (
-        "From T2 alone, voxel by voxel, CRL 1 is known to about 19 dB; adding a T1-FLAIR scan would give 27."
-    )
-    fill(panel)
-    panel.ui.referenceButton.click()
-    wait_until(lambda: "dB" in panel.ui.referenceLabel.text, "the reference")
-    assert panel.ui.referenceLabel.text.startswith(
-        "From T2 alone, voxel by voxel, T1-FLAIR is known to about"
-    )
-    panel.ui.TEBox.setValue(30)
-    assert panel.ui.referenceLabel.text == ""
 
 
 # Volumes, sweeps, searches ---------------------------------------------------------------------------------

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import many
 import pytest
-from slicer_session import slicer, wait_until
-from small_contrast import T1, T2
-from test_contrast_module import (  # noqa: F401  (fixtures)
+from contrast_panel import (  # noqa: F401  (fixtures)
     finish,
     load,
     logic,
@@ -14,6 +12,8 @@ from test_contrast_module import (  # noqa: F401  (fixtures)
     panel,
     shelf,
 )
+from slicer_session import slicer, wait_until
+from small_contrast import T1, T2
 
 
 def test_every_patient_gets_the_contrast_from_spin_echoes_with_known_times(panel):  # noqa: F811
