@@ -45,25 +45,22 @@ def explained(
     if not brain.any():
         return predicted
     shown = torch.from_numpy(np.stack(images).astype(np.float32))
-    image, inside = torch.from_numpy(predicted), torch.from_numpy(brain)
-    out = image.clone()
+    image, inside, head = (torch.from_numpy(x) for x in (predicted, brain, lit))
     factors, share = _fitted(shown, image, inside)
     most_of_it = (share - DOUBTED) / (TRUSTED - DOUBTED)
     weight = 0.5 * min(max(most_of_it, 0.0), 1.0)
     least, most = (float(end) for end in image[inside].aminmax())
+    fits = torch.empty_like(image)
     for rows, part in _slabs(len(image)):
-        found = local(shown[:, rows], image[rows], torch.from_numpy(lit[rows]).float())
-        overall = torch.einsum("tkhw,t->khw", _terms(shown[:, rows]), factors).clamp(least, most)
-        there = inside[rows, None].float()
-        much = weight * functional.avg_pool2d(there, EDGE, 1, EDGE // 2)[:, 0]
-        found = found + much * (overall - found)
-        deep = 1 - functional.max_pool2d(1 - there, 2 * DEEP + 1, 1, DEEP)[:, 0]
-        tissue = deep * (found > TISSUE[0]) * (found < TISSUE[1])
-        found = (found + tissue * _unfollowed(image[rows] - found))[part]
+        found = local(shown[:, rows], image[rows], head[rows].float())[part]
         at = slice(rows.start + part.start, rows.start + part.stop)
-        head = torch.from_numpy(lit[at])
-        out[at][head] = found[head].clamp_min(0)
-    return out.numpy()
+        overall = torch.einsum("tkhw,t->khw", _terms(shown[:, at]), factors).clamp(least, most)
+        much = weight * functional.avg_pool2d(inside[at, None].float(), EDGE, 1, EDGE // 2)[:, 0]
+        fits[at] = found + much * (overall - found)
+    deep = 1 - functional.max_pool2d(1 - inside[:, None].float(), 2 * DEEP + 1, 1, DEEP)[:, 0]
+    tissue = deep * (fits > TISSUE[0]) * (fits < TISSUE[1])
+    fits += tissue * _unfollowed(image - fits)
+    return torch.where(head, fits.clamp_min(0), image).numpy()
 
 
 def _unfollowed(left: torch.Tensor) -> torch.Tensor:
