@@ -40,9 +40,10 @@ def apart(function: Callable[..., Any], *arguments: Any, context: Context) -> Me
     function raises, `Cancelled`, and InputError where the process ends without an answer.
     """
     known = multiprocessing.get_all_start_methods()
-    # A fork server has imported torch once and never used it: forking is cheap and safe there.
+    # A fork server has imported torch once, and what optimizers import at their first step, and never used
+    # them: forking is cheap and safe there.
     how = multiprocessing.get_context("forkserver" if "forkserver" in known else "spawn")
-    how.set_forkserver_preload([__name__, function.__module__])
+    how.set_forkserver_preload([__name__, function.__module__, "torch._dynamo"])
     receiver, sender = how.Pipe(duplex=False)
     arguments = (sender, torch.get_num_threads(), function, arguments)
     process = how.Process(target=_answer, args=arguments, daemon=True)  # type: ignore[attr-defined]
