@@ -57,10 +57,17 @@ def explained(
         overall = torch.einsum("tkhw,t->khw", _terms(shown[:, at]), factors).clamp(least, most)
         much = weight * functional.avg_pool2d(inside[at, None].float(), EDGE, 1, EDGE // 2)[:, 0]
         fits[at] = found + much * (overall - found)
-    deep = 1 - functional.max_pool2d(1 - inside[:, None].float(), 2 * DEEP + 1, 1, DEEP)[:, 0]
-    tissue = deep * (fits > TISSUE[0]) * (fits < TISSUE[1])
+    tissue = _deep(inside) * (fits > TISSUE[0]) * (fits < TISSUE[1])
     fits += tissue * _unfollowed(image - fits)
     return torch.where(head, fits.clamp_min(0), image).numpy()
+
+
+def _deep(inside: torch.Tensor) -> torch.Tensor:
+    """1 in (k, h, w) where a square of DEEP pixels to each side lies inside, else 0."""
+    outside = (~inside)[:, None].float()
+    for size, around in (((2 * DEEP + 1, 1), (DEEP, 0)), ((1, 2 * DEEP + 1), (0, DEEP))):
+        outside = functional.max_pool2d(outside, size, 1, around)
+    return 1 - outside[:, 0]
 
 
 def _unfollowed(left: torch.Tensor) -> torch.Tensor:
