@@ -65,7 +65,7 @@ def main() -> None:
     found["cpu_seconds"] = round(time.process_time() - started)
     page = sheets.as_page(
         found, f"python Testing/benchmarks/explained.py --maps {args.maps} --real {args.real}"
-    ).replace("## What the paper claims\n\n", "")
+    )
     (args.out / "explained.md").write_text(page)
     print(page)
 

@@ -21,6 +21,7 @@ from scipy import ndimage
 
 from mrinr import bundles
 from mrinr.benchmark import sheets
+from mrinr.benchmark.measure import matched
 from mrinr.metrics import floor_images, psnr, ssim
 from mrinr.synthesis import synthesize
 from mrinr.training.finetune import finetune
@@ -77,7 +78,11 @@ def main() -> None:
         for each in find_subjects(args.real)
         if each.lesions is not None
     ]
-    rows = [row for patient in patients for row in rows_of(patient, others(patient, patients))]
+    rows = [
+        row
+        for n, patient in enumerate(patients)
+        for row in rows_of(patient, patients[:n] + patients[n + 1 :])
+    ]
     tables = [sheets.Sheet(f"{TARGET} from {' and '.join(INPUTS)}", NOTE, HEAD, rows)]
     data = f"{len(patients)} patients with multiple sclerosis of {args.real.name}; {MODEL} saw none of them"
     found: dict[str, Any] = sheets.results(
@@ -85,13 +90,8 @@ def main() -> None:
     )
     found["cpu_seconds"] = round(time.process_time() - started)
     page = sheets.as_page(found, f"python Testing/benchmarks/real_synthesis.py --real {args.real}")
-    page = page.replace("## What the paper claims\n\n", "")
     (args.out / "real_synthesis.md").write_text(page)
     print(page)
-
-
-def others(patient: Patient, patients: list[Patient]) -> list[Patient]:
-    return [other for other in patients if other is not patient]
 
 
 def rows_of(patient: Patient, teachers: list[Patient]) -> list[list[str | float | None]]:
@@ -123,9 +123,7 @@ def scores(
 ) -> list[float | None]:
     """What the columns of HEAD from the third on say of an image and the half-width of its interval."""
     truth = patient.volumes[TARGET].voxels
-    design = np.stack([image[brain], np.ones(int(brain.sum()))], 1).astype(np.float64)
-    gain, offset = np.linalg.lstsq(design, truth[brain].astype(np.float64), rcond=None)[0]
-    matched = (gain * image + offset).astype(np.float32)
+    alike = matched(truth, image, brain)
     top = float(np.percentile(truth[brain], BRIGHTEST))
     same = image is truth
     lesions, wanted = (contrast(x, brain, patient.lesions) for x in (image, truth))
@@ -134,11 +132,11 @@ def scores(
         level = float(np.median(truth[brain]) / np.median(image[brain]))
         covered = 100 * float((np.abs(level * image - truth) <= level * half)[brain].mean())
     return [
-        None if same else psnr(truth, matched, brain, top),
-        None if same else ssim(truth, matched, brain, top),
+        None if same else psnr(truth, alike, brain, top),
+        None if same else ssim(truth, alike, brain, top),
         lesions,
         lesions / wanted,
-        fluid_to_white(patient, brain, matched),
+        fluid_to_white(patient, brain, alike),
         covered,
     ]
 

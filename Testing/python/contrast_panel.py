@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
-from slicer_session import ROOT, screenshot, slicer, wait_until
+from slicer_session import ROOT, screenshot, shown, slicer, wait_until
 
 pytest.importorskip("torch")
 
@@ -45,16 +45,9 @@ def module(shelf):
 
 @pytest.fixture
 def panel(module):
-    slicer.mrmlScene.Clear()
-    slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
-    parent = module.widgetRepresentation()
-    parent.resize(440, 1280)
-    parent.show()
-    parent.enter()
-    widget = slicer.util.getModuleWidget("ContrastCRL")
-    yield widget
-    parent.exit()
-    slicer.mrmlScene.Clear()
+    with shown(module, "ContrastCRL", 1280) as widget:
+        slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+        yield widget
 
 
 @pytest.fixture

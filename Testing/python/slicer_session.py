@@ -7,8 +7,10 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,6 +39,19 @@ def screenshot(name: str, default: Path) -> str:
     folder = Path(os.environ.get("MRINR_SCREENSHOTS", default))
     folder.mkdir(parents=True, exist_ok=True)
     return str(folder / f"{name}.png")
+
+
+@contextmanager
+def shown(module: Any, name: str, height: int) -> Iterator[Any]:
+    """The widget of a loaded module in an empty scene, as tall as that, entered; then left."""
+    slicer.mrmlScene.Clear()
+    parent = module.widgetRepresentation()
+    parent.resize(440, height)
+    parent.show()
+    parent.enter()
+    yield slicer.util.getModuleWidget(name)
+    parent.exit()
+    slicer.mrmlScene.Clear()
 
 
 def run_in_a_fresh_slicer(module: str, script: str, first: str = "") -> None:

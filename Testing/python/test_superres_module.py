@@ -13,7 +13,7 @@ import psutil
 import pytest
 from phantoms import head_stack
 from PIL import Image
-from slicer_session import ROOT, screenshot, slicer, wait_until
+from slicer_session import ROOT, screenshot, shown, slicer, wait_until
 
 pytest.importorskip("torch")
 
@@ -29,15 +29,8 @@ def module():
 
 @pytest.fixture
 def panel(module):
-    slicer.mrmlScene.Clear()
-    parent = module.widgetRepresentation()
-    parent.resize(440, 900)
-    parent.show()
-    parent.enter()
-    widget = slicer.util.getModuleWidget("MRINRSuperRes")
-    yield widget
-    parent.exit()
-    slicer.mrmlScene.Clear()
+    with shown(module, "MRINRSuperRes", 900) as widget:
+        yield widget
 
 
 def load(contrast: str, orientation: str, name: str | None = None, size: int = 32, seed: int = 0):

@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 import pytest
 from PIL import Image
-from slicer_session import ROOT, run_in_a_fresh_slicer, screenshot, slicer, wait_until
+from slicer_session import ROOT, run_in_a_fresh_slicer, screenshot, shown, slicer, wait_until
 
 pytest.importorskip("torch")
 
@@ -52,15 +52,8 @@ def module(shelf):
 
 @pytest.fixture
 def panel(module):
-    slicer.mrmlScene.Clear()
-    parent = module.widgetRepresentation()
-    parent.resize(440, 1280)
-    parent.show()
-    parent.enter()
-    widget = slicer.util.getModuleWidget("MRINRSynthesis")
-    yield widget
-    parent.exit()
-    slicer.mrmlScene.Clear()
+    with shown(module, "MRINRSynthesis", 1280) as widget:
+        yield widget
 
 
 @pytest.fixture

@@ -285,6 +285,17 @@ def test_a_killed_process_told_of_while_saving_costs_no_checkpoint(batches, tmp_
     assert reached(tmp_path) == 2
 
 
+@pytest.mark.parametrize("error", [RuntimeError, EOFError])
+def test_what_a_process_that_draws_images_raises_is_not_taken_for_its_death(error):
+    class Failing(torch.utils.data.IterableDataset):
+        def __iter__(self):
+            raise error("a fault of ours")
+
+    with pytest.raises(error) as caught:
+        next(iter(torch.utils.data.DataLoader(Failing(), batch_size=None, num_workers=1)))
+    assert not import_module("mrinr.training.loop").told_of_killed(caught.value)
+
+
 def test_a_training_that_diverges_says_so(batches, tmp_path):
     network = tiny()
     nn.init.constant_(network.encoders["T1"].last[0].weight, float("nan"))

@@ -42,7 +42,7 @@ def measure(
     sick = None if person.lesions is None else person.lesions.voxels > 0
     top = PROTOCOLS["honest"](wanted, image, brain)[2]
     if intervals is not None:
-        errors = [np.abs(x - wanted) / top for x in (image, _matched(wanted, image, brain))]
+        errors = [np.abs(x - wanted) / top for x in (image, matched(wanted, image, brain))]
         intervals.add(groups(person), found.uncertainty.voxels / top, *errors)
     return {
         "person": person.name,
@@ -73,7 +73,7 @@ def matched_scores(person: Person, truth: Volume, image: np.ndarray) -> dict[str
     top = PROTOCOLS["honest"](wanted, image, brain)[2]
     frame = FRAMES["ISLES" if "DWI" in person.truth else "BraTS"]
     return {
-        "matched": psnr(wanted, _matched(wanted, image, brain), brain, top),
+        "matched": psnr(wanted, matched(wanted, image, brain), brain, top),
         "mse": papers_mse(truth, image, brain, frame),
     }
 
@@ -99,7 +99,8 @@ def _halved(image: np.ndarray, middle: np.ndarray, frame: tuple[int, int]) -> np
     return cut(image, rows, columns).reshape(-1, frame[0], 2, frame[1], 2).mean((2, 4))
 
 
-def _matched(truth: np.ndarray, image: np.ndarray, brain: np.ndarray) -> np.ndarray:
+def matched(truth: np.ndarray, image: np.ndarray, brain: np.ndarray) -> np.ndarray:
+    """`image` with the gain and offset that fit it to `truth` in `brain` by least squares."""
     design = np.stack([image[brain], np.ones(int(brain.sum()), np.float32)], 1).astype(np.float64)
     gain, offset = np.linalg.lstsq(design, truth[brain].astype(np.float64), rcond=None)[0]
     return (gain * image + offset).astype(np.float32)

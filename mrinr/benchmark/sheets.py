@@ -74,7 +74,8 @@ def as_page(found: dict[str, Any], command: str) -> str:
     lines = [f"# {found['title']}", "", f"In the paper: {found['paper']}", ""]
     lines += [f"- Data: {found['data']}", f"- Hardware: {found['hardware']}"]
     lines += [f"- Made by `{command}` in {found['cpu_seconds']} CPU-seconds", *_listed(found["remarks"])]
-    lines += ["", "## What the paper claims", ""]
+    if found["claims"]:
+        lines += ["", "## What the paper claims", ""]
     lines += [f"- {c['claim']}: **{c['verdict']}**. {c['why']}" for c in found["claims"]]
     for table in found["tables"]:
         lines += ["", f"## {table['title']}", "", table["note"], "", _row(table["head"])]

@@ -162,8 +162,12 @@ def _save_undisturbed(*state: Any) -> None:
 
 
 def told_of_killed(error: BaseException) -> bool:
-    """Whether it says that a process of the DataLoader was killed, or that nothing more comes from it."""
-    return isinstance(error, (ConnectionError, EOFError)) or "DataLoader worker" in str(error)
+    """Whether it says that a process of the DataLoader was killed, or that nothing more comes from it.
+
+    What such a process raised itself comes as the same type, "Caught ... in DataLoader worker process 0".
+    """
+    broken = isinstance(error, (ConnectionError, EOFError)) and not str(error).startswith("Caught ")
+    return broken or "DataLoader worker (pid" in str(error)
 
 
 def reached(work: Path) -> int:
