@@ -20,8 +20,11 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 CONSTRAINTS = ROOT / "Testing" / "constraints.txt"
 EXTRAS = {"demo": "", "test": "[test]", "lint": "[test]"}
-# In as many processes as there are cores; an option given later prevails (-n 0: in one).
-TEST = ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile"]
+# In as many processes as there are cores; an option given later prevails (-n 0: in one). Files keep their
+# order: xdist would put those of few tests, some of them long, at the end.
+TEST = ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile", "--no-loadscope-reorder"]
+# Python compiles what is used when it is used; compiling everything takes longer than unpacking it.
+INSTALL = ["-m", "pip", "install", "--quiet", "--no-compile", "--constraint", CONSTRAINTS]
 LINT = (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"])
 
 
@@ -48,7 +51,7 @@ def set_up(extra):
         make_venv()
     print(f"Installing MRINR{extra} into {VENV}", file=sys.stderr)
     target = f"{ROOT}{extra}"
-    if run("-m", "pip", "install", "--quiet", "--constraint", CONSTRAINTS, "--editable", target) != 0:
+    if run(*INSTALL, "--editable", target) != 0:
         sys.exit("dev.py: pip could not install everything; its message above says why.")
     for done in {"", extra}:  # an extra brings the rest along
         (VENV / f"mrinr{done}.stamp").write_text(fingerprint())
