@@ -1,10 +1,10 @@
-"""How well the tissues' levels in a target can be known at best from those in the inputs.
+"""How well the tissues' levels in a target can be known from those in the inputs: roughly a ceiling.
 
     python Testing/benchmarks/ideal_reader.py --out DIR
 
 No images: a reader sees the exact signal of every tissue in every input, free of noise, bias and doubt about
 which voxel is which, and has learned from thousands of scans what that says of the target. People differ in
-T1, T2 and PD, hospitals in their protocols, so that even this reader errs; no synthesis can be better.
+T1, T2 and PD, hospitals in their protocols, so that even this reader errs.
 """
 
 from __future__ import annotations
@@ -36,15 +36,16 @@ ASKED = (
     ("T1ce", ("T1", "T2", "FLAIR")),
 )
 NOTE = (
-    "PSNR (dB) of the levels of four tissues, weighted by their shares of a brain, after a two-"
-    "parameter match; range: the brightest tissue; from the mean squared error over unseen scans, in "
-    "brackets from its median. constant: the mean target. Protocols as drawn: what the shipped models "
-    "learn from, TR, TE and TI up to 15 % off and several kinds of T1. On standard ones: the same "
-    "reader where hospitals have the protocols of `mrinr simulate`. Standard ones only: a reader that "
-    "knows no others. A linear fit to the truth itself, a floor in other pages, has no error here with "
-    "three inputs or more."
+    "PSNR (dB) of the levels of four tissues, weighted by their shares of a brain, after a "
+    "two-parameter match; range: the brightest tissue; from the mean squared error over unseen scans, "
+    "in brackets from its median. These are levels, not images, so that no other page has this scale. "
+    "mean target: the same levels for everybody. Protocols as drawn: what the shipped models learn "
+    "from, TR, TE and TI up to 15 % off and several kinds of T1. On standard ones: the same reader "
+    "where hospitals have the protocols of `mrinr simulate`. Standard ones only: a reader that knows no "
+    "others. The reader is a small network (64 and 64 units): a better one may know more. A linear fit "
+    "to the truth itself, a floor in other pages, has no error here with three inputs or more."
 )
-HEAD = ("target", "inputs", "constant", "protocols as drawn", "on standard ones", "standard ones only")
+HEAD = ("target", "inputs", "mean target", "protocols as drawn", "on standard ones", "standard ones only")
 
 
 def main() -> None:
@@ -60,7 +61,7 @@ def main() -> None:
     rows = [row(target, names, drawn, standard) for target, names in ASKED]
     found: dict[str, Any] = sheets.results(
         "ideal_reader",
-        "What the inputs' levels say of the target's, at best",
+        "What the inputs' levels say of the target's",
         "this is of no paper.",
         f"{SCANS} simulated scans of {', '.join(SHARES)}, {UNSEEN} of them unseen; no images, noise or bias",
         [sheets.Sheet("An ideal reader of tissue levels", NOTE, HEAD, rows)],
@@ -110,10 +111,10 @@ def score(found: np.ndarray, truth: np.ndarray) -> str:
     """PSNR from the mean squared error over scans, and from its median."""
     weight = np.sqrt(list(SHARES.values()))
     errors = []
-    for levels, wanted in zip(found, truth, strict=True):
-        design = np.stack([levels, np.ones_like(levels)], 1) * weight[:, None]
+    for read, wanted in zip(found, truth, strict=True):
+        design = np.stack([read, np.ones_like(read)], 1) * weight[:, None]
         gain, offset = np.linalg.lstsq(design, wanted * weight, rcond=None)[0]
-        errors.append(np.square((gain * levels + offset - wanted) * weight).sum() / wanted.max() ** 2)
+        errors.append(np.square((gain * read + offset - wanted) * weight).sum() / wanted.max() ** 2)
     mean, median = (-10 * np.log10(value) for value in (np.mean(errors), np.median(errors)))
     return f"{mean:.1f} ({median:.1f})"
 
