@@ -23,8 +23,6 @@ EXTRAS = {"demo": "", "test": "[test]", "lint": "[test]"}
 # In as many processes as there are cores; an option given later prevails (-n 0: in one). Files keep their
 # order: xdist would put those of few tests, some of them long, at the end.
 TEST = ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile", "--no-loadscope-reorder"]
-# Python compiles what is used when it is used; compiling everything takes longer than unpacking it.
-INSTALL = ["-m", "pip", "install", "--quiet", "--no-compile", "--constraint", CONSTRAINTS]
 LINT = (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"])
 
 
@@ -51,7 +49,7 @@ def set_up(extra):
         make_venv()
     print(f"Installing MRINR{extra} into {VENV}", file=sys.stderr)
     target = f"{ROOT}{extra}"
-    if run(*INSTALL, "--editable", target) != 0:
+    if run("-m", "pip", "install", "--quiet", "--constraint", CONSTRAINTS, "--editable", target) != 0:
         sys.exit("dev.py: pip could not install everything; its message above says why.")
     for done in {"", extra}:  # an extra brings the rest along
         (VENV / f"mrinr{done}.stamp").write_text(fingerprint())
