@@ -64,7 +64,7 @@ def main() -> None:
         "What the inputs' levels say of the target's",
         "this is of no paper.",
         f"{SCANS} simulated scans of {', '.join(SHARES)}, {UNSEEN} of them unseen; no images, noise or bias",
-        [sheets.Sheet("An ideal reader of tissue levels", NOTE, HEAD, rows)],
+        [sheets.Sheet("A reader of exact tissue levels", NOTE, HEAD, rows)],
         [],
         [],
     )
