@@ -31,12 +31,14 @@ ARCHITECTURES = {  # name in the metadata: module and class; metadata can name n
     "pix2pix": "mrinr.synthesis.pix2pix:Pix2Pix",
     "brain": "mrinr.synthesis.brain:BrainMask",
     "recogniser": "mrinr.synthesis.recogniser:Recogniser",
+    "intensities": "mrinr.synthesis.intensities:IntensityMap",
     "crl": "mrinr.contrast.network:ContrastRepresentation",
     "prior": "mrinr.superres.prior_network:PlanePrior",
 }
-LOOKERS = {  # these look at any input, find what is listed here, and predict no sequence
+LOOKERS = {  # these look at any input, find what is listed here, and predict no image of a sequence
     "brain": ("brain",),
     "recogniser": ("sequence", "orientation"),
+    "intensities": ("intensities",),
 }
 RESTORERS = ("prior",)  # these make any image sharper than it is
 TIMED = ("crl",)  # these take and make images of any times, which lie in a box of TR, TE and TI in ms

@@ -14,7 +14,7 @@ from mrinr.commands.synthesize import sequence
 from mrinr.errors import InputError
 
 HELP = "train a model"
-KINDS = ("multimodal", "local-inr", "pix2pix", "brain", "recogniser", "crl", "prior")
+KINDS = ("multimodal", "local-inr", "pix2pix", "brain", "recogniser", "intensities", "crl", "prior")
 EXTRA = ("monai", "accelerate")  # what the extra "train" installs
 
 

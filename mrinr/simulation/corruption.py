@@ -22,7 +22,7 @@ def bias_field(shape: tuple[int, ...], rng: np.random.Generator, amount: float) 
     return np.exp(amount * field / max(float(np.abs(field).max()), 1e-6)).astype(np.float32)
 
 
-def rician(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
+def rician(image: np.ndarray, sigma: float | np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The magnitude after complex Gaussian noise of standard deviation `sigma` in either part."""
     real, imaginary = (sigma * rng.standard_normal(image.shape, dtype=np.float32) for _ in range(2))
     return np.hypot(image + real, imaginary).astype(np.float32)

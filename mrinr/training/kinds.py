@@ -101,6 +101,13 @@ KINDS = {
         1_000,
         "looks:SimulatedLooks",
     ),
+    "intensities": Kind(
+        "intensities:IntensityRecipe",
+        {"compact": ({}, {"batch": 96})},
+        _all,
+        20_000,
+        "voxels:SimulatedVoxels",
+    ),
     "crl": Kind(
         "contrast:ContrastRecipe",
         {

@@ -40,6 +40,7 @@ SYNTHESIS = (
 INTENDED = {
     "brain": "Research: finds the brain in a head of any sequence, skull on or off, to set scales and masks.",
     "recogniser": "Research: tells sequences, flipped axes and what is no MR head, to warn of wrong inputs.",
+    "intensities": "Research: tells what intensities of a missing sequence go with those of the scans.",
     "prior": "Research: makes thick-slice scans of the head sharper, as one step of super-resolution.",
     "crl": "Research: shows a head as spin echoes of any TR, TE and TI would. All of it is synthetic.",
 }

@@ -1,0 +1,109 @@
+"""What a target's intensity is where scans have theirs, read from voxels alone.
+
+A network that looks at neighbourhoods cannot tell a sequence's timing from the few tissues around a place.
+All voxels of a brain together can: this one looks at a sample of them, wherever they lie, and knows from it
+which intensities of the target go with which of the scans in this patient. No paper of the five has it; the
+sum over a set of voxels is that of Zaheer 2017 (Deep sets, equation 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mrinr import bundles
+from mrinr.errors import InputError
+from mrinr.synthesis import INPUTS
+
+MODEL = "intensities-compact"
+SAMPLE = 4096  # voxels that tell what the patient's scans are like
+
+Read = Callable[[Tensor], Tensor]
+
+
+class IntensityMap(nn.Module):
+    """Voxels of a brain (n, v, sequences) to what they would be in every sequence, (n, v, sequences).
+
+    Parameters
+    ----------
+    width : of the layers that see one voxel
+    summary : numbers that stand for a patient's scans
+    """
+
+    def __init__(self, width: int = 96, summary: int = 128) -> None:
+        super().__init__()
+        if min(width, summary) < 1:
+            raise InputError("A map of intensities has sizes of at least 1.")
+        seen = 2 * len(INPUTS)
+        self.look = nn.Sequential(
+            nn.Linear(seen, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, summary)
+        )
+        self.sum = nn.Sequential(
+            nn.Linear(2 * summary, summary), nn.SiLU(), nn.Linear(summary, summary), nn.SiLU()
+        )
+        self.first = nn.Linear(seen, width)
+        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(2))
+        self.told = nn.ModuleList(nn.Linear(summary, width) for _ in range(3))
+        self.last = nn.Linear(width, len(INPUTS))
+
+    def forward(self, voxels: Tensor, there: Tensor, sample: Tensor) -> Tensor:
+        """Intensities of all sequences where the scans have those of `voxels`; brain medians.
+
+        Parameters
+        ----------
+        voxels : (n, v, sequences), brain medians, in the order of `INPUTS`
+        there : (n, sequences), 1 for the scans that there are; what the others hold does not matter
+        sample : (n, u, sequences), voxels drawn from all of the brain
+        """
+        told = self.summary(sample, there)[:, None]
+        x = functional.silu(self.first(_shown(voxels, there)) + self.told[0](told))
+        for layer, of_all in zip(self.layers, self.told[1:], strict=True):
+            x = x + functional.silu(layer(x) + of_all(told))
+        return functional.softplus(self.last(x) + 1)
+
+    def summary(self, sample: Tensor, there: Tensor) -> Tensor:
+        """(n, summary): what is to be known of the scans, whatever the order of the sample."""
+        each = self.look(_shown(sample, there))
+        spread = each.square().mean(1).add(1e-6).sqrt()
+        return self.sum(torch.cat([each.mean(1), spread], -1))
+
+
+def _shown(voxels: Tensor, there: Tensor) -> Tensor:
+    there = there[:, None].expand_as(voxels)
+    return torch.cat([voxels.log1p() * there, there], -1)
+
+
+def reader(network: IntensityMap, names: Sequence[str], target: str, brain: Tensor) -> Read:
+    """A function from voxels (v, names) to intensities of `target`, (v,), for one patient.
+
+    brain : (u, names), all voxels of the patient's brain in the scans; on the scale that models know
+    """
+    there = torch.zeros(1, len(INPUTS))
+    at = [INPUTS.index(name) for name in names]
+    there[0, at] = 1
+
+    def placed(voxels: Tensor) -> Tensor:
+        every = torch.zeros(1, len(voxels), len(INPUTS))
+        every[0, :, at] = voxels
+        return every
+
+    drawn = torch.randint(len(brain), (SAMPLE,), generator=torch.Generator().manual_seed(0))
+    sample = placed(brain[drawn])
+
+    def read(voxels: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return network(placed(voxels), there, sample)[0, :, INPUTS.index(target)]
+
+    return read
+
+
+def shipped() -> IntensityMap | None:
+    """The network that comes with MRINR; None where it does not ship."""
+    if not bundles.ships(MODEL):
+        return None
+    network = bundles.find(MODEL).network()
+    assert isinstance(network, IntensityMap)
+    return network

@@ -1,0 +1,85 @@
+"""The recipe of the map of intensities: errors in units of each sequence's spread in each brain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from mrinr.synthesis.intensities import IntensityMap
+from mrinr.synthesis.prediction import Prediction
+from mrinr.training.recipe import descend, warm_cosine
+from mrinr.training.voxels import SAMPLE, Voxels
+
+LEAST_SPREAD = 0.1  # brain medians
+QUADRATIC = 0.1  # spreads: smaller errors count squared
+LEAST, MOST = 0.2, 2.0  # weights of a voxel: rare tissues count more than they are, but not all alike
+GAINS = (0.5, 2.0)  # of a match; a faint negative would otherwise match best and never grow
+
+
+class IntensityRecipe:
+    """Robust error as it comes + root of the relative squared error once intensities are matched."""
+
+    def __init__(self, network: IntensityMap, rate: float = 2e-3) -> None:
+        self.networks: dict[str, nn.Module] = {"generator": network}
+        self.optimizers = {"generator": torch.optim.Adam(network.parameters(), rate)}
+
+    def decay(self, fraction: float) -> float:
+        return warm_cosine(fraction)
+
+    def step(self, batch: Voxels, accelerator: Any) -> dict[str, float]:
+        network = self.networks["generator"]
+        with accelerator.autocast():
+            found = network(batch.shown, batch.there, batch.shown[:, :SAMPLE])
+        return descend(network, self.optimizers["generator"], terms(found.float(), batch), accelerator)
+
+    def predict(self, network: nn.Module, batch: Voxels, target: str) -> Prediction:
+        found = network(batch.shown, batch.there, batch.shown[:, :SAMPLE]).float()[:, None]
+        return Prediction(found, torch.zeros_like(found), torch.zeros_like(found))
+
+    def statistics(self, held_out: Sequence[Voxels]) -> dict[str, str]:
+        """How much of a sequence's variance is not explained, by the number of scans shown."""
+        network = self.networks["generator"].eval()
+        explained: dict[int, list[float]] = {}
+        with torch.no_grad():
+            for batch in held_out:
+                found = self.predict(network, batch, "").mean[:, 0]
+                left = matched(found, batch.truth, batch.weight)
+                for scans, row, asked in zip(batch.there.sum(1).int(), left, batch.there == 0, strict=True):
+                    explained.setdefault(int(scans), []).extend(row[asked].tolist())
+        return {
+            f"share of a sequence's variance left by {scans} of the others": (
+                f"median {np.median(each):.3f} over {len(each)} brains and sequences"
+            )
+            for scans, each in sorted(explained.items())
+        }
+
+
+def terms(found: torch.Tensor, batch: Voxels) -> dict[str, torch.Tensor]:
+    """The terms of the loss: "level" and "matched"."""
+    spread = batch.truth.std(1, keepdim=True) + LEAST_SPREAD
+    weight = batch.weight.clamp(LEAST, MOST)
+    each = functional.smooth_l1_loss(found / spread, batch.truth / spread, reduction="none", beta=QUADRATIC)
+    asked = 1 - batch.there
+    level = (each * weight[..., None]).mean(1)
+    left = matched(found, batch.truth, weight)
+    return {
+        "level": (level * asked).sum() / asked.sum(),
+        "matched": 0.5 * ((left * asked).sum() / asked.sum() + 1e-4).sqrt(),
+    }
+
+
+def matched(found: torch.Tensor, truth: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """(n, sequences): share of the truth's variance left after a match by offset and a gain within GAINS."""
+    weight = weight[..., None] / weight.sum(1)[:, None, None]
+
+    def mean(x: torch.Tensor) -> torch.Tensor:
+        return (x * weight).sum(1, keepdim=True)
+
+    off, wanted = found - mean(found), truth - mean(truth)
+    gain = (mean(off * wanted) / (mean(off.square()) + 1e-6)).clamp(*GAINS)
+    return (mean((gain * off - wanted).square()) / (mean(wanted.square()) + LEAST_SPREAD**2))[:, 0]
