@@ -84,16 +84,17 @@ def test_of_a_lesion_that_no_scan_shows_most_stays_but_where_the_brain_ends(rng,
 
 def test_one_scan_is_fitted_by_the_cubic_that_numpy_finds(rng):
     scan = rng.uniform(0.2, 2, SHAPE).astype(np.float32)
-    predicted = (np.sin(scan) + 0.1 * rng.normal(size=SHAPE)).astype(np.float32)
+    predicted = (np.sin(scan) + 0.17 * rng.normal(size=SHAPE)).astype(np.float32)
     import torch
 
-    factors, share = module._fitted(
+    found = module._fitted(
         torch.from_numpy(scan)[None], torch.from_numpy(predicted), torch.from_numpy(everywhere())
     )
     expected = np.polynomial.polynomial.polyfit(scan.ravel(), predicted.ravel(), 3)
-    np.testing.assert_allclose(factors.numpy(), expected, atol=2e-3)
+    np.testing.assert_allclose(found.factors.numpy(), expected, atol=2e-3)
     left = predicted - np.polynomial.polynomial.polyval(scan, expected)
-    assert share == pytest.approx(1 - left.var() / predicted.var(), abs=1e-4)
+    trust = (1 - left.var() / predicted.var() - module.DOUBTED) / (module.TRUSTED - module.DOUBTED)
+    assert 0 < trust < 1 and found.weight == pytest.approx(0.5 * trust, abs=1e-3)
 
 
 def test_a_polynomial_that_explains_little_of_the_prediction_does_not_count(rng, monkeypatch):
@@ -106,6 +107,26 @@ def test_a_polynomial_that_explains_little_of_the_prediction_does_not_count(rng,
     whole = everywhere()
     local = module.local(*(torch.from_numpy(x.astype(np.float32)) for x in (scan[None], predicted, whole)))
     np.testing.assert_allclose(explained([scan], predicted, whole, whole), local.numpy(), atol=1e-5)
+
+
+def test_what_is_read_off_the_scans_corrects_levels_in_the_brain_only(rng, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(module, "STRAYS", 9)  # nothing is put back
+    shares = mixture(rng)
+    scans = [image(shares, 1.0, 0.7, 0.2), image(shares, 0.6, 0.9, 2.0)]
+    truth, wrong = image(shares, 0.9, 1.2, 0.1), image(shares, 1.1, 1.0, 0.3)
+    basis = np.linalg.inv(np.array([[1.0, 0.7, 0.2], [0.6, 0.9, 2.0], [1, 1, 1]])).T @ [0.9, 1.2, 0.1]
+
+    def read(voxels: torch.Tensor) -> torch.Tensor:  # by the levels of the three tissues
+        return voxels @ torch.tensor(basis[:2]).float() + float(basis[2])
+
+    brain = everywhere()
+    brain[..., 20:] = False
+    alone, found = (explained(scans, wrong, brain, everywhere(), by) for by in (None, read))
+    inner, outer = np.s_[..., :14], np.s_[..., 26:]
+    assert error(found[inner], truth[inner]) < 0.6 * error(alone[inner], truth[inner])
+    np.testing.assert_array_equal(found[outer], alone[outer])
 
 
 def test_the_local_fit_is_the_ridge_regression_of_its_window(rng):

@@ -4,13 +4,15 @@ A network draws edges from what it learned; the scans show them. So functions of
 image and take its place: a linear one around each voxel (the guided filter, He, Sun & Tang 2013, equations 5
 to 8), which keeps what a place has of its own, and, up to half, one polynomial of their intensities for the
 whole brain, which has levels and partial volumes right and counts less where it explains little of the image.
-What the network draws in tissue and no fit follows over several voxels, as it does not follow a small
+Another polynomial, fitted to what the map of intensities (`intensities`) reads off the scans, corrects the
+levels. What the network draws in tissue and no fit follows over several voxels, as it does not follow a small
 lesion, is put back. No paper of the five has this step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
 import numpy as np
@@ -25,38 +27,58 @@ STEP = (2, 3, 3)  # voxels from one window to the next
 SMOOTH = 1e-3  # squared brain medians: contrast below its root is noise
 DARK = 0.1  # brain medians
 DOUBTED, TRUSTED = 0.6, 0.8  # R squared from which the polynomial counts, and counts in full
-EDGE = 9  # pixels over which the polynomial fades out where the brain ends
+READ, SAMPLE = 0.5, 20_000  # share of the polynomial of what is read, and the voxels that it is fitted to
+EDGE = 9  # pixels over which polynomials fade out where the brain ends
 PATCH = (3, 5, 5)  # voxels over which what no fit follows is averaged
 STRAYS = 0.05  # brain medians: as far from the network the fits are trusted more
 TISSUE = (0.5, 2.0)  # brain medians: outside of these lies fluid, and there the fits are better
 DEEP = 7  # pixels from where the brain ends; nearer to it the network's edges are soft
 
 
+@dataclass(frozen=True)
+class Polynomial:
+    """Of the scans' intensities: `factors` of its terms, its ends, and how much it counts, 0 to 1."""
+
+    factors: torch.Tensor
+    least: float
+    most: float
+    weight: float
+
+    def of(self, terms: torch.Tensor) -> torch.Tensor:
+        return torch.einsum("tkhw,t->khw", terms, self.factors).clamp(self.least, self.most)
+
+
 def explained(
-    images: Sequence[np.ndarray], predicted: np.ndarray, brain: np.ndarray, lit: np.ndarray
+    images: Sequence[np.ndarray],
+    predicted: np.ndarray,
+    brain: np.ndarray,
+    lit: np.ndarray,
+    read: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> np.ndarray:
     """`predicted` as far as `images` explain it; all (k, h, w), on the scale that models know.
 
     images : the scans, moved to where the network saw them
-    brain : bool, where the polynomial is fitted and counts up to as much as the local fit; elsewhere that
-        counts alone
+    brain : bool, where polynomials are fitted and count beside the local fit; elsewhere that counts alone
     lit : bool, the head; what lies around it is air and stays as it is
+    read : from voxels of the brain (v, images), drawn at random, to intensities of the target (v,); see
+        `intensities.reader`
     """
     if not brain.any():
         return predicted
     shown = torch.from_numpy(np.stack(images).astype(np.float32))
     image, inside, head = (torch.from_numpy(x) for x in (predicted, brain, lit))
-    factors, share = _fitted(shown, image, inside)
-    most_of_it = (share - DOUBTED) / (TRUSTED - DOUBTED)
-    weight = 0.5 * min(max(most_of_it, 0.0), 1.0)
-    least, most = (float(end) for end in image[inside].aminmax())
+    polynomials = [_fitted(shown, image, inside)]
+    if read is not None:
+        polynomials.append(_as_read(shown, inside, read))
     fits = torch.empty_like(image)
     for rows, part in _slabs(len(image)):
         found = local(shown[:, rows], image[rows], head[rows].float())[part]
         at = slice(rows.start + part.start, rows.start + part.stop)
-        overall = torch.einsum("tkhw,t->khw", _terms(shown[:, at]), factors).clamp(least, most)
-        much = weight * functional.avg_pool2d(inside[at, None].float(), EDGE, 1, EDGE // 2)[:, 0]
-        fits[at] = found + much * (overall - found)
+        terms = _terms(shown[:, at])
+        near = functional.avg_pool2d(inside[at, None].float(), EDGE, 1, EDGE // 2)[:, 0]
+        for polynomial in polynomials:
+            found = found + polynomial.weight * near * (polynomial.of(terms) - found)
+        fits[at] = found
     tissue = _deep(inside) * (fits > TISSUE[0]) * (fits < TISSUE[1])
     fits += tissue * _unfollowed(image - fits)
     return torch.where(head, fits.clamp_min(0), image).numpy()
@@ -114,22 +136,39 @@ def local(images: torch.Tensor, predicted: torch.Tensor, weight: torch.Tensor) -
     return (fine[:-1] * images).sum(0) + fine[-1]
 
 
-def _fitted(
-    images: torch.Tensor, predicted: torch.Tensor, inside: torch.Tensor
-) -> tuple[torch.Tensor, float]:
-    """The factors of the polynomial's terms, least squares over the voxels `inside`; R squared."""
+def _fitted(images: torch.Tensor, predicted: torch.Tensor, inside: torch.Tensor) -> Polynomial:
+    """That of the network's image, least squares over the voxels `inside`; the weight is by its R squared."""
     matrix, vector = torch.tensor(0.0), torch.tensor(0.0)
     for n in range(len(predicted)):
         # Products of scans are nearly collinear: float32 is not enough for their normal equations.
         terms = _terms(images[:, n][:, inside[n]].double())
         matrix = matrix + terms @ terms.mT
         vector = vector + terms @ predicted[n][inside[n]].double()
-    ridge = torch.diag(RIDGE * matrix.diagonal() + 1e-9)
-    factors = torch.linalg.solve(matrix + ridge, vector)
+    factors = _solved(matrix, vector)
     values = predicted[inside].double()
     left = values.square().sum() - 2 * factors @ vector + factors @ matrix @ factors
     spread = (values - values.mean()).square().sum().clamp_min(1e-9)
-    return factors.float(), 1 - float(left / spread)
+    most_of_it = (1 - float(left / spread) - DOUBTED) / (TRUSTED - DOUBTED)
+    least, most = (float(end) for end in values.aminmax())
+    return Polynomial(factors.float(), least, most, 0.5 * min(max(most_of_it, 0.0), 1.0))
+
+
+def _as_read(
+    images: torch.Tensor, inside: torch.Tensor, read: Callable[[torch.Tensor], torch.Tensor]
+) -> Polynomial:
+    """That of what is read off voxels of the brain."""
+    places = inside.nonzero()
+    drawn = torch.randint(len(places), (SAMPLE,), generator=torch.Generator().manual_seed(0))
+    level, row, column = places[drawn].unbind(1)
+    voxels = images[:, level, row, column]
+    values, terms = read(voxels.mT), _terms(voxels.double())
+    factors = _solved(terms @ terms.mT, terms @ values.double())
+    least, most = (float(end) for end in values.aminmax())
+    return Polynomial(factors.float(), least, most, READ)
+
+
+def _solved(matrix: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
+    return torch.linalg.solve(matrix + torch.diag(RIDGE * matrix.diagonal() + 1e-9), vector)
 
 
 def _terms(images: torch.Tensor) -> torch.Tensor:

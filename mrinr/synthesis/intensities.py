@@ -21,8 +21,6 @@ from mrinr.synthesis import INPUTS
 MODEL = "intensities-compact"
 SAMPLE = 4096  # voxels that tell what the patient's scans are like
 
-Read = Callable[[Tensor], Tensor]
-
 
 class IntensityMap(nn.Module):
     """Voxels of a brain (n, v, sequences) to what they would be in every sequence, (n, v, sequences).
@@ -76,26 +74,20 @@ def _shown(voxels: Tensor, there: Tensor) -> Tensor:
     return torch.cat([voxels.log1p() * there, there], -1)
 
 
-def reader(network: IntensityMap, names: Sequence[str], target: str, brain: Tensor) -> Read:
-    """A function from voxels (v, names) to intensities of `target`, (v,), for one patient.
+def reader(network: IntensityMap, names: Sequence[str], target: str) -> Callable[[Tensor], Tensor]:
+    """A function from voxels (v, names) to intensities of `target`, (v,); brain medians.
 
-    brain : (u, names), all voxels of the patient's brain in the scans; on the scale that models know
+    The voxels are drawn at random from one brain: the first SAMPLE tell what this patient's scans are like.
     """
-    there = torch.zeros(1, len(INPUTS))
     at = [INPUTS.index(name) for name in names]
+    there = torch.zeros(1, len(INPUTS))
     there[0, at] = 1
 
-    def placed(voxels: Tensor) -> Tensor:
-        every = torch.zeros(1, len(voxels), len(INPUTS))
-        every[0, :, at] = voxels
-        return every
-
-    drawn = torch.randint(len(brain), (SAMPLE,), generator=torch.Generator().manual_seed(0))
-    sample = placed(brain[drawn])
-
     def read(voxels: Tensor) -> Tensor:
+        every = voxels.new_zeros(1, len(voxels), len(INPUTS))
+        every[0, :, at] = voxels
         with torch.inference_mode():
-            return network(placed(voxels), there, sample)[0, :, INPUTS.index(target)]
+            return network(every, there, every[:, :SAMPLE])[0, :, INPUTS.index(target)]
 
     return read
 

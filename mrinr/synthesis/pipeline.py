@@ -17,6 +17,7 @@ from mrinr.context import Context
 from mrinr.engine.device import choose, set_threads
 from mrinr.errors import InputError
 from mrinr.registration import align
+from mrinr.synthesis import intensities
 from mrinr.synthesis.calibration import calibrated
 from mrinr.synthesis.choice import choose_model
 from mrinr.synthesis.explained import explained
@@ -77,7 +78,8 @@ def run(inputs: dict[str, Volume], options: Options, context: Context) -> Synthe
             "it hardly counts; align them, or look at whether they are of one person."
         )
     context.progress(0.95, "Fitting it to the scans")
-    slices = _explained(slices, head)
+    reads = None if _is_own(bundle, options.target) else intensities.shipped()
+    slices = _explained(slices, head, options.target, reads)
     context.progress(0.98, "Writing the result")
     result = _volumes(slices, head, images, inputs[like], options.target, bundle)
     notice = provenance.notice("synthesis", options.target)
@@ -103,6 +105,7 @@ def run(inputs: dict[str, Volume], options: Options, context: Context) -> Synthe
                 "register": options.register,
                 "like": like,
                 "fitted_to": list(slices.shown),  # see `explained`
+                "levels_read_by": None if reads is None else intensities.MODEL,
             },
             "unlike": said,
             "warnings": list(context.warnings),
@@ -141,20 +144,29 @@ def align_to(like: str, inputs: Mapping[str, Volume], register: str, context: Co
     return {name: stack.volume for name, stack in zip(names, moved, strict=True)}
 
 
-def _explained(slices: Slices, head: Head) -> Slices:
+def _is_own(bundle: Bundle, target: str) -> bool:
+    """Whether somebody taught the model that target with scans of their own, whose levels none else knows."""
+    return bundle.facts.get("fine_tuned_from", {}).get("target") == target
+
+
+def _explained(slices: Slices, head: Head, target: str, reads: intensities.IntensityMap | None) -> Slices:
     """The predictions as far as the scans explain them."""
     rows, columns, levels = window(head)
     brain, lit = (
         cut(mask[..., levels].astype(np.float32), rows, columns) > 0
         for mask in (grown(head.brain) & head.lit, head.lit)
     )
+
+    def by(names: list[str], name: str, predicted: np.ndarray) -> np.ndarray:
+        read = None if reads is None else intensities.reader(reads, names, name)
+        return explained([slices.shown[each] for each in names], predicted, brain, lit, read)
+
+    names = list(slices.shown)
     checks = {
-        name: explained([x for other, x in slices.shown.items() if other != name], predicted, brain, lit)
+        name: by([other for other in names if other != name], name, predicted)
         for name, predicted in slices.checks.items()
     }
-    return replace(
-        slices, mean=explained(list(slices.shown.values()), slices.mean, brain, lit), checks=checks
-    )
+    return replace(slices, mean=by(names, target, slices.mean), checks=checks)
 
 
 def _volumes(
