@@ -94,6 +94,7 @@ def test_the_weights_can_be_read_by_anybody(good):
         ("pix2pix", {"inputs": ["T1", "T2"], "targets": ["FLAIR"], "width": 4}),
         ("brain", {"width": 4, "levels": 3}),
         ("recogniser", {"width": 4}),
+        ("intensities", {"width": 4, "summary": 4}),
     ],
 )
 def test_every_architecture_can_be_saved_and_loaded(name, arguments, tmp_path):

@@ -1,0 +1,201 @@
+"""The map of intensities: what it looks at, what it learns from, and what synthesis makes of it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import small_models
+import torch
+from model_folders import CARD, FACTS
+from simulated_head import label_map
+
+from mrinr import bundles
+from mrinr.simulation.heads import ALL_TISSUES, INDEX, draw_head
+from mrinr.simulation.sequences import SEQUENCES
+from mrinr.simulation.tissue import draw_scan
+from mrinr.synthesis import INPUTS, synthesize
+from mrinr.synthesis.intensities import MODEL, IntensityMap, reader
+from mrinr.training.intensities import IntensityRecipe, matched
+from mrinr.training.voxels import SAMPLE, Brain, Voxels, signals, spoiled, voxels
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return IntensityMap(8, 8).eval()
+
+
+def brain_voxels(count: int = 300) -> torch.Tensor:
+    return torch.rand(count, len(INPUTS), generator=torch.Generator().manual_seed(1)) * 2
+
+
+# what it looks at ----------------------------------------------------------------------------------------
+
+
+def test_the_order_of_the_sample_does_not_matter(network):
+    shown, there = brain_voxels()[None], torch.ones(1, len(INPUTS))
+    mixed = shown[:, torch.randperm(shown.shape[1])]
+    torch.testing.assert_close(network.summary(shown, there), network.summary(mixed, there))
+
+
+def test_what_is_known_of_other_patients_depends_on_their_scans(network):
+    shown, there = brain_voxels()[None], torch.ones(1, len(INPUTS))
+    here, elsewhere = (network(shown, there, sample) for sample in (shown, 0.5 * shown))
+    assert (here - elsewhere).abs().max() > 1e-4
+
+
+def test_what_stands_in_the_place_of_a_missing_scan_does_not_matter(network):
+    shown, there = brain_voxels()[None], torch.ones(1, len(INPUTS))
+    there[0, 2] = 0
+    other = shown.clone()
+    other[..., 2] = 7
+    torch.testing.assert_close(network(shown, there, shown), network(other, there, other))
+
+
+def test_a_reader_puts_scans_in_their_places_and_answers_for_its_target(network):
+    shown = brain_voxels()
+    there = torch.tensor([[1.0, 0, 0, 1, 0, 0]])
+    expected = network(shown[None], there, shown[None])[0, :, INPUTS.index("FLAIR")]
+    found = reader(network, ["PD", "T1"], "FLAIR")(shown[:, [INPUTS.index("PD"), INPUTS.index("T1")]])
+    torch.testing.assert_close(found, expected)
+
+
+# what it learns from -------------------------------------------------------------------------------------
+
+
+def test_signals_are_the_closed_form_of_a_spin_echo():
+    found = signals(np.random.default_rng(5))
+    scan = draw_scan((12, 12, 1), np.random.default_rng(5))
+    PD = SEQUENCES["PD"]
+    for tissue in ("white matter", "CSF"):
+        T1, T2, density, _ = (x.ravel()[:16] for x in scan.at_nodes(tissue))
+        expected = density * (1 - np.exp(-PD.TR / T1)) * np.exp(-PD.TE / T2)
+        measured = found[INDEX[tissue], :, 1, INPUTS.index("PD")]
+        np.testing.assert_allclose(measured / measured.mean(), expected / expected.mean(), rtol=0.02)
+    assert not found[0].any() and len(found) == len(ALL_TISSUES)  # air
+
+
+def test_tissues_lie_beside_each_other_as_often_as_in_the_head(rng):
+    head = draw_head(label_map(), rng, vary=False)
+    own, beside = Brain(head, rng).pairs
+    for tissue in ("white matter", "grey matter", "CSF"):
+        share = (head.tissue[head.brain] == INDEX[tissue]).mean()
+        assert (own == INDEX[tissue]).mean() == pytest.approx(share, abs=0.015)
+    white = head.brain & (head.tissue == INDEX["white matter"])
+    same = [(np.roll(white, s, axis) & white).sum() / white.sum() for axis in range(3) for s in (1, -1)]
+    found = (beside[own == INDEX["white matter"]] == INDEX["white matter"]).mean()
+    assert found == pytest.approx(np.mean(same), abs=0.02)
+
+
+def drawn(rng: np.random.Generator, count: int = 24) -> Voxels:
+    brain = Brain(draw_head(label_map(), rng, vary=False), rng)
+    return voxels(np.stack([signals(rng) for _ in range(count)]), [brain] * count, rng)
+
+
+def test_a_batch_is_on_the_scale_of_brain_medians_and_hides_what_is_asked(rng):
+    batch = drawn(rng)
+    median = batch.truth[:, :SAMPLE].median(1).values
+    assert (median - 1).abs().mean() < 0.06
+    shown = batch.there.sum(1)
+    assert shown.min() >= 1 and shown.max() <= len(INPUTS) - 1
+    assert not (batch.asked * batch.there[:, None]).any() and batch.asked.sum() > 0
+    assert float(batch.weight[:, SAMPLE:].mean()) == pytest.approx(1, abs=0.1)
+
+
+def test_what_spoils_scans_is_small_and_not_the_same_in_all(rng):
+    clean = np.ones((50, 400, 2), np.float32)
+    image = spoiled(clean, rng)
+    noise = image.std(1)
+    assert 0.005 < np.median(noise) < 0.06 and np.ptp(noise) > 0.02
+    assert image.mean() == pytest.approx(1, abs=0.03)
+
+
+def test_levels_match_whatever_their_gain_but_not_as_a_negative():
+    truth = torch.rand(3, 200, 2) + 0.5
+    weight = torch.ones(3, 200)
+    assert matched(1.5 * truth + 3, truth, weight).max() < 1e-4
+    spread = truth.var(1, correction=0)
+    constant = spread / (spread + 0.1**2)
+    torch.testing.assert_close(matched(torch.ones_like(truth), truth, weight), constant)
+    assert (matched(-0.01 * truth, truth, weight) > 0.99 * constant).all()
+
+
+def test_a_little_practice_explains_most_of_sequences_in_scans_never_seen(rng):
+    torch.manual_seed(0)
+    recipe = IntensityRecipe(IntensityMap(32, 32), rate=1e-2)
+    plain = SimpleNamespace(autocast=torch.enable_grad, backward=torch.Tensor.backward)
+    unseen, lessons = drawn(rng, 40), drawn(rng, 400)
+
+    def left() -> float:
+        with torch.no_grad():
+            found = recipe.predict(recipe.networks["generator"], unseen, "").mean[:, 0]
+        several = (unseen.there.sum(1, keepdim=True) > 1) & (unseen.there == 0)
+        return float(matched(found, unseen.truth, unseen.weight)[several].median())
+
+    assert left() > 0.7
+    for _ in range(150):
+        some = torch.from_numpy(rng.integers(400, size=32))
+        recipe.step(Voxels(**{name: value[some] for name, value in vars(lessons).items()}), plain)
+    assert left() < 0.3
+    said = recipe.statistics([unseen])
+    assert all("median" in text for text in said.values()) and any("1 of the others" in key for key in said)
+
+
+# what synthesis makes of it ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shelf(made_once, tmp_path, monkeypatch):
+    """The small models, and beside them a map of intensities that knows nothing."""
+    made = made_once("small_models", small_models.make)
+    folder = tmp_path / "shelf"
+    folder.mkdir()
+    for path in made.iterdir():
+        (folder / path.name).symlink_to(path)
+    monkeypatch.setenv(small_models.SHELF, str(folder))
+    monkeypatch.setattr(bundles, "_shipped_folders", small_models.on_the_shelf)
+    return folder
+
+
+def scans() -> dict:
+    shape = (84, 92, 30)
+    affine = small_models.centred(np.eye(3), (1.0, 1.0, 2.0), shape)
+    return {name: small_models.head(name, affine, shape) for name in ("T1", "T2")}
+
+
+def test_synthesis_reads_levels_where_the_map_ships_and_says_so(shelf, network):
+    without = synthesize(scans(), "FLAIR", threads=1, register="off")
+    assert without.report["settings"]["levels_read_by"] is None
+    sizes = {"width": 8, "summary": 8}
+    bundles.save(shelf / MODEL, network, "intensities", sizes, {**FACTS, "targets": ["intensities"]}, CARD)
+    found = synthesize(scans(), "FLAIR", threads=1, register="off")
+    assert found.report["settings"]["levels_read_by"] == MODEL
+    brain = found.brain.voxels > 0
+    assert np.abs(found.volume.voxels - without.volume.voxels)[brain].mean() > 1
+    again = synthesize(scans(), "FLAIR", threads=1, register="off")
+    np.testing.assert_array_equal(again.volume.voxels, found.volume.voxels)
+
+
+def test_a_target_that_somebody_taught_keeps_their_levels(shelf, network):
+    sizes = {"width": 8, "summary": 8}
+    bundles.save(shelf / MODEL, network, "intensities", sizes, {**FACTS, "targets": ["intensities"]}, CARD)
+    model = bundles.find("multimodal-compact")
+    facts = {k: v for k, v in model.facts.items() if k not in ("format", "arguments", "architecture")}
+    taught = bundles.save(
+        shelf / "mine",
+        model.network(),
+        "multimodal",
+        model.facts["arguments"],
+        {**facts, "fine_tuned_from": {"model": model.name, "target": "FLAIR"}},
+        CARD,
+    )
+    for target, name in (("FLAIR", None), ("PD", MODEL)):
+        found = synthesize(scans(), target, taught.folder, threads=1, register="off")
+        assert found.report["settings"]["levels_read_by"] == name
