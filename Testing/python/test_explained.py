@@ -109,24 +109,25 @@ def test_a_polynomial_that_explains_little_of_the_prediction_does_not_count(rng,
     np.testing.assert_allclose(explained([scan], predicted, whole, whole), local.numpy(), atol=1e-5)
 
 
-def test_what_is_read_off_the_scans_corrects_levels_in_the_brain_only(rng, monkeypatch):
+def test_what_is_read_off_the_scans_corrects_levels_in_the_brain_only(rng):
     import torch
 
-    monkeypatch.setattr(module, "STRAYS", 9)  # nothing is put back
     shares = mixture(rng)
     scans = [image(shares, 1.0, 0.7, 0.2), image(shares, 0.6, 0.9, 2.0)]
-    truth, wrong = image(shares, 0.9, 1.2, 0.1), image(shares, 1.1, 1.0, 0.3)
-    basis = np.linalg.inv(np.array([[1.0, 0.7, 0.2], [0.6, 0.9, 2.0], [1, 1, 1]])).T @ [0.9, 1.2, 0.1]
+    truth, wrong = image(shares, 0.9, 1.2, 0.1), image(shares, 1.4, 0.8, 0.6)
+    levels = np.linalg.inv(np.array([[1.0, 0.7, 0.2], [0.6, 0.9, 2.0], [1, 1, 1]])).T @ [0.9, 1.2, 0.1]
 
     def read(voxels: torch.Tensor) -> torch.Tensor:  # by the levels of the three tissues
-        return voxels @ torch.tensor(basis[:2]).float() + float(basis[2])
+        return voxels @ torch.tensor(levels[:2]).float() + float(levels[2])
 
     brain = everywhere()
     brain[..., 20:] = False
-    alone, found = (explained(scans, wrong, brain, everywhere(), by) for by in (None, read))
+    found_in = module.as_read(scans, brain, read)
+    alone, found = (explained(scans, wrong, brain, everywhere(), by) for by in (None, found_in))
     inner, outer = np.s_[..., :14], np.s_[..., 26:]
-    assert error(found[inner], truth[inner]) < (1 - 0.8 * module.READ) * error(alone[inner], truth[inner])
+    assert error(found[inner], truth[inner]) < (1 - 0.9 * module.READ) * error(alone[inner], truth[inner])
     np.testing.assert_array_equal(found[outer], alone[outer])
+    assert module.as_read(scans, ~everywhere(), read) is None
 
 
 def test_the_local_fit_is_the_ridge_regression_of_its_window(rng):

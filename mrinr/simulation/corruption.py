@@ -28,7 +28,7 @@ def rician(image: np.ndarray, sigma: float | np.ndarray, rng: np.random.Generato
     return np.hypot(image + real, imaginary).astype(np.float32)
 
 
-def gamma(image: np.ndarray, exponent: float, top: float) -> np.ndarray:
+def gamma(image: np.ndarray, exponent: float | np.ndarray, top: float) -> np.ndarray:
     """Other greys: 0 and `top` stay, between them (x / top) becomes its power. 0.75 to 1.35 is usual."""
     return (top * (np.clip(image, 0, None) / top) ** exponent).astype(np.float32)
 

@@ -4,9 +4,9 @@ A network draws edges from what it learned; the scans show them. So functions of
 image and take its place: a linear one around each voxel (the guided filter, He, Sun & Tang 2013, equations 5
 to 8), which keeps what a place has of its own, and, up to half, one polynomial of their intensities for the
 whole brain, which has levels and partial volumes right and counts less where it explains little of the image.
-Another polynomial, fitted to what the map of intensities (`intensities`) reads off the scans, corrects the
-levels. What the network draws in tissue and no fit follows over several voxels, as it does not follow a small
-lesion, is put back. No paper of the five has this step.
+What the network draws in tissue and no fit follows over several voxels, as it does not follow a small lesion,
+is put back. Last, another polynomial, fitted to what the map of intensities (`intensities`) reads off the
+scans, corrects the levels. No paper of the five has this step.
 """
 
 from __future__ import annotations
@@ -44,8 +44,10 @@ class Polynomial:
     most: float
     weight: float
 
-    def of(self, terms: torch.Tensor) -> torch.Tensor:
-        return torch.einsum("tkhw,t->khw", terms, self.factors).clamp(self.least, self.most)
+    def towards(self, images: torch.Tensor, found: torch.Tensor, near: torch.Tensor) -> torch.Tensor:
+        """`found` (k, h, w), moved towards what it makes of `images` by its weight times `near` (k, h, w)."""
+        here = torch.einsum("tkhw,t->khw", _terms(images), self.factors).clamp(self.least, self.most)
+        return found + self.weight * near * (here - found)
 
 
 def explained(
@@ -53,34 +55,31 @@ def explained(
     predicted: np.ndarray,
     brain: np.ndarray,
     lit: np.ndarray,
-    read: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    read: Polynomial | None = None,
 ) -> np.ndarray:
     """`predicted` as far as `images` explain it; all (k, h, w), on the scale that models know.
 
     images : the scans, moved to where the network saw them
     brain : bool, where polynomials are fitted and count beside the local fit; elsewhere that counts alone
     lit : bool, the head; what lies around it is air and stays as it is
-    read : from voxels of the brain (v, images), drawn at random, to intensities of the target (v,); see
-        `intensities.reader`
+    read : see `as_read`
     """
     if not brain.any():
         return predicted
     shown = torch.from_numpy(np.stack(images).astype(np.float32))
     image, inside, head = (torch.from_numpy(x) for x in (predicted, brain, lit))
-    polynomials = [_fitted(shown, image, inside)]
-    if read is not None:
-        polynomials.append(_as_read(shown, inside, read))
+    fitted = _fitted(shown, image, inside)
+    near = functional.avg_pool2d(inside[:, None].float(), EDGE, 1, EDGE // 2)[:, 0]
     fits = torch.empty_like(image)
     for rows, part in _slabs(len(image)):
         found = local(shown[:, rows], image[rows], head[rows].float())[part]
         at = slice(rows.start + part.start, rows.start + part.stop)
-        terms = _terms(shown[:, at])
-        near = functional.avg_pool2d(inside[at, None].float(), EDGE, 1, EDGE // 2)[:, 0]
-        for polynomial in polynomials:
-            found = found + polynomial.weight * near * (polynomial.of(terms) - found)
-        fits[at] = found
+        fits[at] = fitted.towards(shown[:, at], found, near[at])
     tissue = _deep(inside) * (fits > TISSUE[0]) * (fits < TISSUE[1])
     fits += tissue * _unfollowed(image - fits)
+    if read is not None:
+        for at in (slice(n, n + AT_ONCE) for n in range(0, len(fits), AT_ONCE)):
+            fits[at] = read.towards(shown[:, at], fits[at], near[at])
     return torch.where(head, fits.clamp_min(0), image).numpy()
 
 
@@ -153,14 +152,21 @@ def _fitted(images: torch.Tensor, predicted: torch.Tensor, inside: torch.Tensor)
     return Polynomial(factors.float(), least, most, 0.5 * min(max(most_of_it, 0.0), 1.0))
 
 
-def _as_read(
-    images: torch.Tensor, inside: torch.Tensor, read: Callable[[torch.Tensor], torch.Tensor]
-) -> Polynomial:
-    """That of what is read off voxels of the brain."""
-    places = inside.nonzero()
+def as_read(
+    images: Sequence[np.ndarray], brain: np.ndarray, read: Callable[[torch.Tensor], torch.Tensor]
+) -> Polynomial | None:
+    """That of what is read off voxels of the brain; None where there are none.
+
+    images, brain : (k, h, w); brain is that of the scales, without anything around it
+    read : from voxels (v, images), drawn at random, to intensities of the target (v,); see
+        `intensities.reader`
+    """
+    places = torch.from_numpy(np.argwhere(brain))
+    if not len(places):
+        return None
     drawn = torch.randint(len(places), (SAMPLE,), generator=torch.Generator().manual_seed(0))
     level, row, column = places[drawn].unbind(1)
-    voxels = images[:, level, row, column]
+    voxels = torch.stack([torch.from_numpy(image)[level, row, column] for image in images])
     values, terms = read(voxels.mT), _terms(voxels.double())
     factors = _solved(terms @ terms.mT, terms @ values.double())
     least, most = (float(end) for end in values.aminmax())

@@ -9,17 +9,19 @@ sum over a set of voxels is that of Zaheer 2017 (Deep sets, equation 2).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from mrinr import bundles
+from mrinr.bundles import Bundle
 from mrinr.errors import InputError
 from mrinr.synthesis import INPUTS
 
 MODEL = "intensities-compact"
-SAMPLE = 4096  # voxels that tell what the patient's scans are like
+SAMPLE = 4096  # voxels that tell what the patient's scans are like; training makes do with means over fewer
 
 
 class IntensityMap(nn.Module):
@@ -65,8 +67,8 @@ class IntensityMap(nn.Module):
     def summary(self, sample: Tensor, there: Tensor) -> Tensor:
         """(n, summary): what is to be known of the scans, whatever the order of the sample."""
         each = self.look(_shown(sample, there))
-        spread = each.square().mean(1).add(1e-6).sqrt()
-        return self.sum(torch.cat([each.mean(1), spread], -1))
+        size = each.square().mean(1).add(1e-6).sqrt()
+        return self.sum(torch.cat([each.mean(1), size], -1))
 
 
 def _shown(voxels: Tensor, there: Tensor) -> Tensor:
@@ -74,28 +76,44 @@ def _shown(voxels: Tensor, there: Tensor) -> Tensor:
     return torch.cat([voxels.log1p() * there, there], -1)
 
 
-def reader(network: IntensityMap, names: Sequence[str], target: str) -> Callable[[Tensor], Tensor]:
-    """A function from voxels (v, names) to intensities of `target`, (v,); brain medians.
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """The map that ships, for one model of synthesis.
 
-    The voxels are drawn at random from one brain: the first SAMPLE tell what this patient's scans are like.
+    taught : targets that somebody taught that model with real scans, whose levels the map does not know
     """
-    at = [INPUTS.index(name) for name in names]
-    there = torch.zeros(1, len(INPUTS))
-    there[0, at] = 1
 
-    def read(voxels: Tensor) -> Tensor:
-        every = voxels.new_zeros(1, len(voxels), len(INPUTS))
-        every[0, :, at] = voxels
-        with torch.inference_mode():
-            return network(every, there, every[:, :SAMPLE])[0, :, INPUTS.index(target)]
+    network: IntensityMap
+    facts: dict[str, str]
+    taught: tuple[str, ...]
 
-    return read
+    @classmethod
+    def shipped(cls, model: Bundle) -> Levels | None:
+        """None where the map does not ship. Raises InputError where it is damaged."""
+        if not bundles.ships(MODEL):
+            return None
+        bundle = bundles.find(MODEL)
+        network = bundle.network()
+        assert isinstance(network, IntensityMap)
+        facts = {"model": bundle.name, "weights_sha256": bundle.sha256}
+        return cls(network, facts, tuple(model.facts.get("taught", ())))
 
+    def reader(self, names: Sequence[str], target: str) -> Callable[[Tensor], Tensor] | None:
+        """A function from voxels (v, names) to intensities of `target`, (v,); brain medians.
 
-def shipped() -> IntensityMap | None:
-    """The network that comes with MRINR; None where it does not ship."""
-    if not bundles.ships(MODEL):
-        return None
-    network = bundles.find(MODEL).network()
-    assert isinstance(network, IntensityMap)
-    return network
+        The voxels are drawn at random from one brain: the first SAMPLE tell what the patient's scans are like.
+        None for a target that was taught.
+        """
+        if target in self.taught:
+            return None
+        at = [INPUTS.index(name) for name in names]
+        there = torch.zeros(1, len(INPUTS))
+        there[0, at] = 1
+
+        def read(voxels: Tensor) -> Tensor:
+            every = voxels.new_zeros(1, len(voxels), len(INPUTS))
+            every[0, :, at] = voxels
+            with torch.inference_mode():
+                return self.network(every, there, every[:, :SAMPLE])[0, :, INPUTS.index(target)]
+
+        return read

@@ -20,7 +20,7 @@ from mrinr.registration import align
 from mrinr.synthesis import intensities
 from mrinr.synthesis.calibration import calibrated
 from mrinr.synthesis.choice import choose_model
-from mrinr.synthesis.explained import explained
+from mrinr.synthesis.explained import as_read, explained
 from mrinr.synthesis.head import Head, canvas, cut, grown, prepare, uncut, window
 from mrinr.synthesis.levels import expected
 from mrinr.synthesis.result import Synthesis
@@ -59,6 +59,7 @@ def run(inputs: dict[str, Volume], options: Options, context: Context) -> Synthe
     said = unlike(head, inputs)
     for sentence in said:
         context.warn(sentence)
+    reads = intensities.Levels.shipped(bundle)
     images, place = canvas(head, used)
     context.progress(0.0, f"Loading the model {bundle.name}")
     show = _previews(head, options.target, context) if context.wants_preview else None
@@ -78,7 +79,6 @@ def run(inputs: dict[str, Volume], options: Options, context: Context) -> Synthe
             "it hardly counts; align them, or look at whether they are of one person."
         )
     context.progress(0.95, "Fitting it to the scans")
-    reads = None if _is_own(bundle, options.target) else intensities.shipped()
     slices = _explained(slices, head, options.target, reads)
     context.progress(0.98, "Writing the result")
     result = _volumes(slices, head, images, inputs[like], options.target, bundle)
@@ -105,7 +105,7 @@ def run(inputs: dict[str, Volume], options: Options, context: Context) -> Synthe
                 "register": options.register,
                 "like": like,
                 "fitted_to": list(slices.shown),  # see `explained`
-                "levels_read_by": None if reads is None else intensities.MODEL,
+                "levels_read_by": None if reads is None else reads.facts,
             },
             "unlike": said,
             "warnings": list(context.warnings),
@@ -144,22 +144,21 @@ def align_to(like: str, inputs: Mapping[str, Volume], register: str, context: Co
     return {name: stack.volume for name, stack in zip(names, moved, strict=True)}
 
 
-def _is_own(bundle: Bundle, target: str) -> bool:
-    """Whether somebody taught the model that target with scans of their own, whose levels none else knows."""
-    return bundle.facts.get("fine_tuned_from", {}).get("target") == target
-
-
-def _explained(slices: Slices, head: Head, target: str, reads: intensities.IntensityMap | None) -> Slices:
+def _explained(slices: Slices, head: Head, target: str, reads: intensities.Levels | None) -> Slices:
     """The predictions as far as the scans explain them."""
     rows, columns, levels = window(head)
-    brain, lit = (
+    core, brain, lit = (
         cut(mask[..., levels].astype(np.float32), rows, columns) > 0
-        for mask in (grown(head.brain) & head.lit, head.lit)
+        for mask in (head.brain, grown(head.brain) & head.lit, head.lit)
     )
+    if slices.elsewhere:  # what lies in one voxel is not of one place
+        reads = None
 
     def by(names: list[str], name: str, predicted: np.ndarray) -> np.ndarray:
-        read = None if reads is None else intensities.reader(reads, names, name)
-        return explained([slices.shown[each] for each in names], predicted, brain, lit, read)
+        images = [slices.shown[each] for each in names]
+        reader = None if reads is None else reads.reader(names, name)
+        read = None if reader is None else as_read(images, core, reader)
+        return explained(images, predicted, brain, lit, read)
 
     names = list(slices.shown)
     checks = {

@@ -306,6 +306,7 @@ def _facts(
         "hardware": f"{facts['training']['hardware']}; {hardware()}",
     }
     facts["metrics"] = {name: row for name, row in facts["metrics"].items() if name != target}
+    facts["taught"] = sorted({*facts.get("taught", ()), target})
     facts["fine_tuned_from"] = {"model": bundle.name, "weights_sha256": bundle.sha256, **report}
     return facts
 

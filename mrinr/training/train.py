@@ -216,6 +216,8 @@ def describe(
     if "T1ce" in targets:
         facts["limits"] = [ENHANCEMENT, *facts["limits"]]
     facts["normalisation"]["levels"] = source.levels(sorted({*inputs, *targets}), seed)
+    if source.subjects:
+        facts["taught"] = sorted(targets)
     facts["metrics"], facts["calibration"] = judge(recipe, recipe.networks["generator"], judged, fitted=True)
     facts["metrics_of"] = (
         "Brain PSNR in dB (range: the truth's 99.9th percentile in the slice's brain; median over slices of "

@@ -1,7 +1,8 @@
 """What the map of intensities learns from: voxels of simulated brains in every sequence, without places.
 
-A brain is a list of pairs of neighbouring voxels, so that two tissues mix as often as they meet; signals are
-the closed forms of `mrinr.simulation.signal`. No image is drawn, so that a scan takes milliseconds.
+A brain is a list of voxels, each with the tissues that it and its neighbours hold, blurred as a scan blurs
+them; signals are the closed forms of `mrinr.simulation.signal`. No image is drawn, so that a scan takes
+milliseconds.
 """
 
 from __future__ import annotations
@@ -9,31 +10,31 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, product
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from mrinr.simulation.corruption import rician
+from mrinr.simulation.corruption import gamma, rician
 from mrinr.simulation.heads import Head, draw_head
 from mrinr.simulation.sequences import SEQUENCES
-from mrinr.simulation.signal import signal
 from mrinr.simulation.tissue import ALL_TISSUES, draw_scan
 from mrinr.synthesis import INPUTS
 from mrinr.synthesis.prediction import BRIGHTEST
-from mrinr.training.simulated import played
+from mrinr.training.simulated import played, signal_of
 from mrinr.volume import read
 
-PAIRS = 20_000  # kept of a head
+PLACES, HELD = 20_000, 3  # voxels kept of a head, and tissues of each
+BLURS = (0.4, 0.9)  # voxels: standard deviation of what a scan mixes
 BATCHES_PER_HEAD, SCANS_PER_BATCH = 40, 2  # then a new one takes the place of an old one
-TEXTURES = 16  # of each tissue of a scan
+NODES = (12, 12, 1)  # voxels, for whose texture a scan is drawn
 SAMPLE, RARE = 128, 96  # voxels of a brain: as they come, and those of rare tissues more often
 FOR_MEDIAN = 400
-MIXED = 0.45  # share of voxels that hold two tissues
 SHOWN = (0.1, 0.25, 0.25, 0.2, 0.2)  # chances of one to five scans
-# How scans are spoiled: largest shading, range of signal to noise, share with other greys, error of scale.
+# How scans are spoiled: standard deviation of shading at most, signal to noise, share with other greys and
+# which, error of the scale.
 SHADING, SIGNAL_TO_NOISE, CURVED, CURVES, OFF = 0.05, (15, 135), 0.25, (0.75, 1.35), 0.04
 
 
@@ -104,45 +105,54 @@ class SimulatedVoxels(IterableDataset[Voxels]):
 
 
 class Brain:
-    """Pairs of tissues that lie side by side, and how often each is drawn where rare ones are wanted."""
+    """What voxels of a brain hold, and how often each is drawn where rare ones are wanted.
+
+    tissues : (PLACES, HELD), indices into ALL_TISSUES
+    shares : (PLACES, HELD), sum to 1
+    """
 
     def __init__(self, head: Head, rng: np.random.Generator) -> None:
         inside = np.argwhere(head.brain)
-        first = inside[rng.integers(len(inside), size=PAIRS)]
-        step = np.eye(3, dtype=int)[rng.integers(3, size=PAIRS)] * rng.choice([-1, 1], PAIRS)[:, None]
-        second = np.clip(first + step, 0, np.array(head.tissue.shape) - 1)
-        own, beside = (head.tissue[tuple(at.T)].astype(int) for at in (first, second))
-        self.pairs = np.stack([own, np.where(beside > 0, beside, own)])  # 0 is air
-        often = np.bincount(own, minlength=len(ALL_TISSUES))[own] / PAIRS
+        places = inside[rng.integers(len(inside), size=PLACES)]
+        side = np.exp(-0.5 / rng.uniform(*BLURS) ** 2)
+        shares = np.zeros((PLACES, len(ALL_TISSUES)), np.float32)
+        for step in product((-1, 0, 1), repeat=3):
+            at = np.clip(places + step, 0, np.array(head.tissue.shape) - 1)
+            shares[np.arange(PLACES), head.tissue[tuple(at.T)]] += side ** np.abs(step).sum()
+        self.tissues = np.argsort(-shares, axis=1)[:, :HELD]
+        most = np.take_along_axis(shares, self.tissues, 1)
+        self.shares = most / most.sum(1, keepdims=True)
+        main = self.tissues[:, 0]
+        often = np.bincount(main, minlength=len(ALL_TISSUES))[main] / PLACES
         self.chance = often**-0.5 / (often**-0.5).sum()
 
 
 def signals(rng: np.random.Generator) -> np.ndarray:
-    """(tissues, TEXTURES, 2, sequences) of a scan: by protocols that hospitals may have, by standard ones."""
-    scan = draw_scan((12, 12, 1), rng)
-    found = np.zeros((len(ALL_TISSUES), TEXTURES, 2, len(INPUTS)), np.float32)
-    for n, name in enumerate(INPUTS):
-        for which, sequence in enumerate((played(name, rng), SEQUENCES[name])):
-            for tissue in range(1, len(ALL_TISSUES)):  # 0 is air
-                nodes = scan.at_nodes(ALL_TISSUES[tissue], sequence.agent)
-                found[tissue, :, which, n] = signal(sequence, *(x.ravel()[:TEXTURES] for x in nodes))
-    return found
+    """(tissues, textures, 2, sequences) of a scan: by protocols that hospitals may have, by standard ones."""
+    scan = draw_scan(NODES, rng)
+    found = []
+    for name in INPUTS:
+        for sequence in (played(name, rng), SEQUENCES[name]):
+            of = [signal_of(sequence, scan, tissue, textured=True).ravel() for tissue in ALL_TISSUES[1:]]
+            found.append(np.stack([np.zeros_like(of[0]), *of]))  # 0 is air
+    return np.stack(found, -1).reshape(*found[0].shape, len(INPUTS), 2).swapaxes(2, 3)
 
 
 def voxels(scans: np.ndarray, brains: Sequence[Brain], rng: np.random.Generator) -> Voxels:
     """A batch: voxels of each brain in the scans (n, tissues, textures, 2, sequences)."""
     drawn, weight = [], []
     for brain in brains:
-        rare = rng.choice(PAIRS, RARE, p=brain.chance)
+        rare = rng.choice(PLACES, RARE, p=brain.chance)
         drawn.append(
-            np.concatenate([rng.integers(PAIRS, size=SAMPLE), rare, rng.integers(PAIRS, size=FOR_MEDIAN)])
+            np.concatenate([rng.integers(PLACES, size=SAMPLE), rare, rng.integers(PLACES, size=FOR_MEDIAN)])
         )
-        weight.append(np.concatenate([np.ones(SAMPLE), 1 / (PAIRS * brain.chance[rare])]))
-    own, beside = np.stack([brain.pairs[:, at] for brain, at in zip(brains, drawn, strict=True)], 1)
-    share = np.where(rng.random(own.shape) < MIXED, rng.random(own.shape), 1.0)
-    share = share[..., None, None].astype(np.float32)
-    texture, which = rng.integers(TEXTURES, size=own.shape), np.arange(len(scans))[:, None]
-    mixed = share * scans[which, own, texture] + (1 - share) * scans[which, beside, texture]
+        weight.append(np.concatenate([np.ones(SAMPLE), 1 / (PLACES * brain.chance[rare])]))
+    both = list(zip(brains, drawn, strict=True))
+    tissues = np.stack([brain.tissues[at] for brain, at in both])
+    shares = np.stack([brain.shares[at] for brain, at in both])
+    texture = rng.integers(scans.shape[2], size=(*tissues.shape[:2], 1))
+    each = scans[np.arange(len(scans))[:, None, None], tissues, texture]
+    mixed = np.einsum("nvh,nvhws->nvws", shares, each)
     median = np.median(mixed[:, SAMPLE + RARE :], axis=1, keepdims=True)
     found = (mixed[:, : SAMPLE + RARE] / np.maximum(median, 1e-4)).clip(0, BRIGHTEST).astype(np.float32)
     there = np.zeros((len(scans), len(INPUTS)), np.float32)
@@ -165,5 +175,5 @@ def spoiled(found: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
     shading = uniform(0, SHADING) * rng.standard_normal(found.shape, dtype=np.float32)
     image = rician(found * np.exp(shading), 1 / uniform(*SIGNAL_TO_NOISE), rng)
-    image **= np.where(rng.random(each) < CURVED, uniform(*CURVES), np.float32(1))
+    image = gamma(image, np.where(rng.random(each) < CURVED, uniform(*CURVES), 1), 1.0)
     return (image * np.exp(OFF * rng.standard_normal(each, dtype=np.float32))).clip(0, BRIGHTEST)
