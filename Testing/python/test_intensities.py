@@ -210,7 +210,7 @@ def test_every_prediction_is_read_off_the_scans_that_it_may_see(monkeypatch):
     flat = next(iter(shown.values()))
     slices = Slices(flat, flat, shown, flat, {"T1": flat, "T2": flat})
     pipeline._explained(slices, head, "FLAIR", Levels(Telltale(), {}, ("T2",)))
-    # T1 of T2, T2 of T1 (taught: not read), FLAIR of both; 2 ** place of each scan, 100 times that of the target
+    # T1 of T2, T2 of T1 (taught: not read), FLAIR of both; sums of 2 ** place of a scan, 100 * the target's
     assert asked == [(1, (3.0, 3.0)), (1, None), (2, (204.0, 204.0))]
     asked.clear()
     pipeline._explained(replace(slices, elsewhere=("T2",)), head, "FLAIR", Levels(Telltale(), {}, ()))

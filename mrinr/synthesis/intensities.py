@@ -101,8 +101,8 @@ class Levels:
     def reader(self, names: Sequence[str], target: str) -> Callable[[Tensor], Tensor] | None:
         """A function from voxels (v, names) to intensities of `target`, (v,); brain medians.
 
-        The voxels are drawn at random from one brain: the first SAMPLE tell what the patient's scans are like.
-        None for a target that was taught.
+        The voxels are drawn at random from one brain: the first SAMPLE tell what its scans are like. None
+        for a target that was taught.
         """
         if target in self.taught:
             return None
