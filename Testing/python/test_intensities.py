@@ -22,7 +22,7 @@ from mrinr.synthesis.head import Head, cut, window
 from mrinr.synthesis.intensities import MODEL, IntensityMap, Levels
 from mrinr.synthesis.slicework import Slices
 from mrinr.training.intensities import IntensityRecipe, matched
-from mrinr.training.voxels import SAMPLE, Brain, Voxels, signals, spoiled, voxels
+from mrinr.training.voxels import NODES, SAMPLE, Brain, Voxels, signals, spoiled, voxels
 from mrinr.volume import Volume
 
 
@@ -78,10 +78,10 @@ def test_a_reader_puts_scans_in_their_places_and_answers_for_its_target(network)
 
 def test_signals_are_the_closed_form_of_a_spin_echo():
     found = signals(np.random.default_rng(5))
-    scan = draw_scan((12, 12, 1), np.random.default_rng(5))
+    scan = draw_scan(NODES, np.random.default_rng(5))
     PD = SEQUENCES["PD"]
     for tissue in ("white matter", "CSF"):
-        T1, T2, density, _ = (x.ravel()[:16] for x in scan.at_nodes(tissue))
+        T1, T2, density, _ = (x[..., 0].ravel() for x in scan.at_nodes(tissue))
         expected = density * (1 - np.exp(-PD.TR / T1)) * np.exp(-PD.TE / T2)
         measured = found[INDEX[tissue], :, 1, INPUTS.index("PD")]
         np.testing.assert_allclose(measured / measured.mean(), expected / expected.mean(), rtol=0.02)
@@ -152,7 +152,7 @@ def test_a_little_practice_explains_most_of_sequences_in_scans_never_seen(rng):
         several = (unseen.there.sum(1, keepdim=True) > 1) & (unseen.there == 0)
         return float(matched(found, unseen.truth, unseen.weight)[several].median())
 
-    assert left() > 0.7
+    assert left() > 0.6
     for _ in range(150):
         some = torch.from_numpy(rng.integers(400, size=32))
         recipe.step(Voxels(**{name: value[some] for name, value in vars(lessons).items()}), plain)
