@@ -19,6 +19,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+Reader = Callable[[torch.Tensor], torch.Tensor]
+
 CUBIC = 3  # with more scans than this the polynomial is quadratic
 RIDGE = 1e-6  # of a term's mean square
 AT_ONCE = 16  # slices
@@ -98,12 +100,16 @@ def _unfollowed(left: torch.Tensor) -> torch.Tensor:
     return mean - mean.clamp(-STRAYS, STRAYS)
 
 
-def slice_by_slice(images: Sequence[np.ndarray], predicted: np.ndarray, brain: np.ndarray) -> np.ndarray:
+def slice_by_slice(
+    images: Sequence[np.ndarray], predicted: np.ndarray, brain: np.ndarray, reader: Reader | None = None
+) -> np.ndarray:
     """The same for slices (k, h, w) that need not be neighbours; what no image shows is air."""
     lit = brain | (np.max(images, axis=0) > DARK)
-    each = [
-        explained([x[[n]] for x in images], predicted[[n]], brain[[n]], lit[[n]]) for n in range(len(brain))
-    ]
+    each = []
+    for n in range(len(brain)):
+        shown = [x[[n]] for x in images]
+        read = None if reader is None else as_read(shown, brain[[n]], reader)
+        each.append(explained(shown, predicted[[n]], brain[[n]], lit[[n]], read))
     return np.concatenate(each)
 
 
@@ -152,14 +158,12 @@ def _fitted(images: torch.Tensor, predicted: torch.Tensor, inside: torch.Tensor)
     return Polynomial(factors.float(), least, most, 0.5 * min(max(most_of_it, 0.0), 1.0))
 
 
-def as_read(
-    images: Sequence[np.ndarray], brain: np.ndarray, read: Callable[[torch.Tensor], torch.Tensor]
-) -> Polynomial | None:
+def as_read(images: Sequence[np.ndarray], brain: np.ndarray, reader: Reader) -> Polynomial | None:
     """That of what is read off voxels of the brain; None where there are none.
 
     images, brain : (k, h, w); brain is that of the scales, without anything around it
-    read : from voxels (v, images), drawn at random, to intensities of the target (v,); see
-        `intensities.reader`
+    reader : from voxels (v, images), drawn at random, to intensities of the target (v,); see
+        `Levels.reader`
     """
     places = torch.from_numpy(np.argwhere(brain))
     if not len(places):
@@ -167,7 +171,7 @@ def as_read(
     drawn = torch.randint(len(places), (SAMPLE,), generator=torch.Generator().manual_seed(0))
     level, row, column = places[drawn].unbind(1)
     voxels = torch.stack([torch.from_numpy(image)[level, row, column] for image in images])
-    values, terms = read(voxels.mT), _terms(voxels.double())
+    values, terms = reader(voxels.mT), _terms(voxels.double())
     factors = _solved(terms @ terms.mT, terms @ values.double())
     least, most = (float(end) for end in values.aminmax())
     return Polynomial(factors.float(), least, most, READ)

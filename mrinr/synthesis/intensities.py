@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mrinr import bundles
-from mrinr.bundles import Bundle
 from mrinr.errors import InputError
 from mrinr.synthesis import INPUTS
 
@@ -88,7 +87,7 @@ class Levels:
     taught: tuple[str, ...]
 
     @classmethod
-    def shipped(cls, model: Bundle) -> Levels | None:
+    def shipped(cls, taught: Sequence[str]) -> Levels | None:
         """None where the map does not ship. Raises InputError where it is damaged."""
         if not bundles.ships(MODEL):
             return None
@@ -96,7 +95,7 @@ class Levels:
         network = bundle.network()
         assert isinstance(network, IntensityMap)
         facts = {"model": bundle.name, "weights_sha256": bundle.sha256}
-        return cls(network, facts, tuple(model.facts.get("taught", ())))
+        return cls(network, facts, tuple(taught))
 
     def reader(self, names: Sequence[str], target: str) -> Callable[[Tensor], Tensor] | None:
         """A function from voxels (v, names) to intensities of `target`, (v,); brain medians.

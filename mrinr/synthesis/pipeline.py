@@ -59,7 +59,7 @@ def run(inputs: dict[str, Volume], options: Options, context: Context) -> Synthe
     said = unlike(head, inputs)
     for sentence in said:
         context.warn(sentence)
-    reads = intensities.Levels.shipped(bundle)
+    reads = intensities.Levels.shipped(bundle.facts.get("taught", ()))
     images, place = canvas(head, used)
     context.progress(0.0, f"Loading the model {bundle.name}")
     show = _previews(head, options.target, context) if context.wants_preview else None

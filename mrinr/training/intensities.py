@@ -44,18 +44,23 @@ class IntensityRecipe:
     def statistics(self, held_out: Sequence[Voxels]) -> dict[str, str]:
         """How much of a sequence's variance is not explained, by the number of scans shown."""
         network = self.networks["generator"].eval()
-        explained: dict[int, list[float]] = {}
+        explained: dict[int, list[tuple[float, float]]] = {}
         with torch.no_grad():
             for batch in held_out:
                 found = self.predict(network, batch, "").mean[:, 0]
+                raw = unmatched(found, batch.truth, batch.weight)
                 left = matched(found, batch.truth, batch.weight)
-                for scans, row, asked in zip(batch.there.sum(1).int(), left, batch.there == 0, strict=True):
+                each = torch.stack([raw, left], -1)
+                for scans, row, asked in zip(batch.there.sum(1).int(), each, batch.there == 0, strict=True):
                     explained.setdefault(int(scans), []).extend(row[asked].tolist())
         return {
             f"share of a sequence's variance left by {scans} of the others": (
-                f"median {np.median(each):.3f} over {len(each)} brains and sequences"
+                "median {:.3f} as it comes, {:.3f} once matched by the best offset and gain, ".format(
+                    *np.median(found, 0)
+                )
+                + f"over {len(found)} brains and sequences"
             )
-            for scans, each in sorted(explained.items())
+            for scans, found in sorted(explained.items())
         }
 
 
@@ -75,11 +80,17 @@ def terms(found: torch.Tensor, batch: Voxels) -> dict[str, torch.Tensor]:
 
 def matched(found: torch.Tensor, truth: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """(n, sequences): share of the truth's variance left after a match by offset and a gain within GAINS."""
-    weight = weight[..., None] / weight.sum(1)[:, None, None]
+    off, wanted = (x - _mean(x, weight) for x in (found, truth))
+    gain = (_mean(off * wanted, weight) / (_mean(off.square(), weight) + 1e-6)).clamp(*GAINS)
+    return unmatched(gain * off + _mean(truth, weight), truth, weight)
 
-    def mean(x: torch.Tensor) -> torch.Tensor:
-        return (x * weight).sum(1, keepdim=True)
 
-    off, wanted = found - mean(found), truth - mean(truth)
-    gain = (mean(off * wanted) / (mean(off.square()) + 1e-6)).clamp(*GAINS)
-    return (mean((gain * off - wanted).square()) / (mean(wanted.square()) + LEAST_SPREAD**2))[:, 0]
+def unmatched(found: torch.Tensor, truth: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """(n, sequences): share of the truth's variance left as it comes."""
+    left = _mean((found - truth).square(), weight)
+    spread = _mean((truth - _mean(truth, weight)).square(), weight)
+    return (left / (spread + LEAST_SPREAD**2))[:, 0]
+
+
+def _mean(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    return (x * weight[..., None]).sum(1, keepdim=True) / weight.sum(1)[:, None, None]

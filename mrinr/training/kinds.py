@@ -103,7 +103,7 @@ KINDS = {
     ),
     "intensities": Kind(
         "intensities:IntensityRecipe",
-        {"compact": ({}, {"batch": 96})},
+        {"compact": ({}, {"batch": 64})},
         _all,
         20_000,
         "voxels:SimulatedVoxels",

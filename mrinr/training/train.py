@@ -23,6 +23,7 @@ from mrinr.engine.device import choose, set_threads
 from mrinr.errors import InputError
 from mrinr.provenance import ENHANCEMENT
 from mrinr.synthesis import INPUTS
+from mrinr.synthesis.intensities import Levels
 from mrinr.training.batch import Batch
 from mrinr.training.export import card, hardware, judge
 from mrinr.training.kinds import KINDS, build
@@ -218,7 +219,10 @@ def describe(
     facts["normalisation"]["levels"] = source.levels(sorted({*inputs, *targets}), seed)
     if source.subjects:
         facts["taught"] = sorted(targets)
-    facts["metrics"], facts["calibration"] = judge(recipe, recipe.networks["generator"], judged, fitted=True)
+    reads = Levels.shipped(facts.get("taught", ()))
+    facts["metrics"], facts["calibration"] = judge(
+        recipe, recipe.networks["generator"], judged, fitted=True, reads=reads
+    )
     facts["metrics_of"] = (
         "Brain PSNR in dB (range: the truth's 99.9th percentile in the slice's brain; median over slices of "
         "held-out people, inputs corrupted). The floors are fitted to the truth itself."

@@ -30,8 +30,9 @@ PLACES, HELD = 20_000, 3  # voxels kept of a head, and tissues of each
 BLURS = (0.4, 0.9)  # voxels: standard deviation of what a scan mixes
 BATCHES_PER_HEAD, SCANS_PER_BATCH = 40, 2  # then a new one takes the place of an old one
 NODES = (12, 12, 1)  # voxels, for whose texture a scan is drawn
-SAMPLE, RARE = 128, 96  # voxels of a brain: as they come, and those of rare tissues more often
-FOR_MEDIAN = 400
+WHOLE, SLABS = 0.6, (0.08, 1.0)  # chance that all of a brain is scanned, or else which share of it
+SAMPLE, RARE = 256, 96  # voxels of a brain: as they come, and those of rare tissues more often
+FOR_MEDIAN = 600
 SHOWN = (0.1, 0.25, 0.25, 0.2, 0.2)  # chances of one to five scans
 # How scans are spoiled: standard deviation of shading at most, signal to noise, share with other greys and
 # which, error of the scale.
@@ -82,7 +83,7 @@ class SimulatedVoxels(IterableDataset[Voxels]):
     """
 
     def __init__(
-        self, maps: Sequence[Path], batch: int = 96, seed: int = 0, pool: int = 12, scans: int = 3000
+        self, maps: Sequence[Path], batch: int = 64, seed: int = 0, pool: int = 12, scans: int = 3000
     ) -> None:
         super().__init__()
         self.maps, self.batch, self.seed = list(maps), batch, seed
@@ -105,15 +106,15 @@ class SimulatedVoxels(IterableDataset[Voxels]):
 
 
 class Brain:
-    """What voxels of a brain hold, and how often each is drawn where rare ones are wanted.
+    """What voxels of a brain hold, from below upwards, and how often each is drawn where rare ones are wanted.
 
     tissues : (PLACES, HELD), indices into ALL_TISSUES
     shares : (PLACES, HELD), sum to 1
     """
 
     def __init__(self, head: Head, rng: np.random.Generator) -> None:
-        inside = np.argwhere(head.brain)
-        places = inside[rng.integers(len(inside), size=PLACES)]
+        inside = np.argwhere(head.brain.transpose(2, 0, 1))[:, [1, 2, 0]]
+        places = inside[np.sort(rng.integers(len(inside), size=PLACES))]
         side = np.exp(-0.5 / rng.uniform(*BLURS) ** 2)
         shares = np.zeros((PLACES, len(ALL_TISSUES)), np.float32)
         for step in product((-1, 0, 1), repeat=3):
@@ -124,7 +125,7 @@ class Brain:
         self.shares = most / most.sum(1, keepdims=True)
         main = self.tissues[:, 0]
         often = np.bincount(main, minlength=len(ALL_TISSUES))[main] / PLACES
-        self.chance = often**-0.5 / (often**-0.5).sum()
+        self.chance = often**-0.5
 
 
 def signals(rng: np.random.Generator) -> np.ndarray:
@@ -142,11 +143,13 @@ def voxels(scans: np.ndarray, brains: Sequence[Brain], rng: np.random.Generator)
     """A batch: voxels of each brain in the scans (n, tissues, textures, 2, sequences)."""
     drawn, weight = [], []
     for brain in brains:
-        rare = rng.choice(PLACES, RARE, p=brain.chance)
-        drawn.append(
-            np.concatenate([rng.integers(PLACES, size=SAMPLE), rare, rng.integers(PLACES, size=FOR_MEDIAN)])
-        )
-        weight.append(np.concatenate([np.ones(SAMPLE), 1 / (PLACES * brain.chance[rare])]))
+        count = PLACES if rng.random() < WHOLE else int(PLACES * rng.uniform(*SLABS))
+        first = rng.integers(PLACES - count + 1)
+        chance = brain.chance[first : first + count] / brain.chance[first : first + count].sum()
+        rare = rng.choice(count, RARE, p=chance)
+        usual = [rng.integers(count, size=size) for size in (SAMPLE, FOR_MEDIAN)]
+        drawn.append(first + np.concatenate([usual[0], rare, usual[1]]))
+        weight.append(np.concatenate([np.ones(SAMPLE), 1 / (count * chance[rare])]))
     both = list(zip(brains, drawn, strict=True))
     tissues = np.stack([brain.tissues[at] for brain, at in both])
     shares = np.stack([brain.shares[at] for brain, at in both])
