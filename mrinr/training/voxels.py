@@ -106,7 +106,7 @@ class SimulatedVoxels(IterableDataset[Voxels]):
 
 
 class Brain:
-    """What voxels of a brain hold, from below upwards, and how often each is drawn where rare ones are wanted.
+    """What voxels of a brain hold, from below upwards; how often each is drawn where rare ones are wanted.
 
     tissues : (PLACES, HELD), indices into ALL_TISSUES
     shares : (PLACES, HELD), sum to 1
