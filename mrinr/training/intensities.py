@@ -17,7 +17,7 @@ from mrinr.training.voxels import SAMPLE, Voxels
 
 LEAST_SPREAD = 0.1  # brain medians
 QUADRATIC = 0.1  # spreads: smaller errors count squared
-LEAST, MOST = 0.2, 2.0  # weights of a voxel: rare tissues count more than they are, but not all alike
+LEAST, MOST = 0.05, 2.0  # weights of a voxel: rare tissues count more than they are, but not all alike
 GAINS = (0.5, 2.0)  # of a match; a faint negative would otherwise match best and never grow
 
 

@@ -22,11 +22,13 @@ from mrinr.simulation.heads import Head, draw_head
 from mrinr.simulation.sequences import SEQUENCES
 from mrinr.simulation.tissue import ALL_TISSUES, draw_scan
 from mrinr.synthesis import INPUTS
+from mrinr.synthesis.head import grown
 from mrinr.synthesis.prediction import BRIGHTEST
 from mrinr.training.simulated import played, signal_of
 from mrinr.volume import read
 
 PLACES, HELD = 20_000, 3  # voxels kept of a head, and tissues of each
+RIM = 1_000  # of them, around the brain, where what is read is used, too: bone must not pass for vessels
 BLURS = (0.4, 0.9)  # voxels: standard deviation of what a scan mixes
 BATCHES_PER_HEAD, SCANS_PER_BATCH = 40, 2  # then a new one takes the place of an old one
 NODES = (12, 12, 1)  # voxels, for whose texture a scan is drawn
@@ -113,8 +115,12 @@ class Brain:
     """
 
     def __init__(self, head: Head, rng: np.random.Generator) -> None:
-        inside = np.argwhere(head.brain.transpose(2, 0, 1))[:, [1, 2, 0]]
-        places = inside[np.sort(rng.integers(len(inside), size=PLACES))]
+        drawn = []
+        for mask, size in ((head.brain, PLACES - RIM), (grown(head.brain) & ~head.brain, RIM)):
+            there = np.argwhere(mask)
+            drawn.append(there[rng.integers(len(there), size=size)])
+        places = np.concatenate(drawn)
+        places = places[np.argsort(places[:, 2], kind="stable")]
         side = np.exp(-0.5 / rng.uniform(*BLURS) ** 2)
         shares = np.zeros((PLACES, len(ALL_TISSUES)), np.float32)
         for step in product((-1, 0, 1), repeat=3):
