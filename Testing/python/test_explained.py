@@ -124,7 +124,7 @@ def test_what_is_read_off_the_scans_corrects_levels_in_the_brain_only(rng):
     brain[..., 20:] = False
     found_in = module.as_read(scans, brain, read)
     alone, found = (explained(scans, wrong, brain, everywhere(), by) for by in (None, found_in))
-    inner, outer = np.s_[..., :14], np.s_[..., 26:]
+    inner, outer = np.s_[..., :14], np.s_[..., 28:]
     assert error(found[inner], truth[inner]) < (1 - 0.8 * module.READ) * error(alone[inner], truth[inner])
     np.testing.assert_array_equal(found[outer], alone[outer])
     assert module.as_read(scans, ~everywhere(), read) is None

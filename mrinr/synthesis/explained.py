@@ -4,15 +4,16 @@ A network draws edges from what it learned; the scans show them. So functions of
 image and take its place: a linear one around each voxel (the guided filter, He, Sun & Tang 2013, equations 5
 to 8), which keeps what a place has of its own, and, up to half, one polynomial of their intensities for the
 whole brain, which has levels and partial volumes right and counts less where it explains little of the image.
-What the network draws in tissue and no fit follows over several voxels, as it does not follow a small lesion,
-is put back. Last, another polynomial, fitted to what the map of intensities (`intensities`) reads off the
-scans, corrects the levels. No paper of the five has this step.
+Levels are known better from all voxels at once: a polynomial of what the map of intensities (`intensities`)
+reads off the scans stands for most of the network's own, and its image is moved by the difference of the two
+before anything is fitted to it. What the network draws in tissue and no fit follows over several voxels, as
+it does not follow a small lesion, is put back. No paper of the five has this step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
 
 import numpy as np
@@ -28,8 +29,9 @@ AROUND = (5, 7, 7)  # voxels of a window of the local fit, along slices, rows an
 STEP = (2, 3, 3)  # voxels from one window to the next
 SMOOTH = 1e-3  # squared brain medians: contrast below its root is noise
 DARK = 0.1  # brain medians
+MOST = 0.5  # of a voxel that is a polynomial's
 DOUBTED, TRUSTED = 0.6, 0.8  # R squared from which the polynomial counts, and counts in full
-READ, SAMPLE = 0.25, 20_000  # share of the polynomial of what is read, and the voxels that it is fitted to
+READ, SAMPLE = 0.6, 20_000  # share that is read of levels, and the voxels that the reading is fitted to
 EDGE = 9  # pixels over which polynomials fade out where the brain ends
 PATCH = (3, 5, 5)  # voxels over which what no fit follows is averaged
 STRAYS = 0.05  # brain medians: as far from the network the fits are trusted more
@@ -46,10 +48,9 @@ class Polynomial:
     most: float
     weight: float
 
-    def towards(self, images: torch.Tensor, found: torch.Tensor, near: torch.Tensor) -> torch.Tensor:
-        """`found` (k, h, w), moved towards what it makes of `images` by its weight times `near` (k, h, w)."""
-        here = torch.einsum("tkhw,t->khw", _terms(images), self.factors).clamp(self.least, self.most)
-        return found + self.weight * near * (here - found)
+    def of(self, terms: torch.Tensor) -> torch.Tensor:
+        """(k, h, w) of (terms, k, h, w)."""
+        return torch.einsum("tkhw,t->khw", terms, self.factors).clamp(self.least, self.most)
 
 
 def explained(
@@ -70,19 +71,34 @@ def explained(
         return predicted
     shown = torch.from_numpy(np.stack(images).astype(np.float32))
     image, inside, head = (torch.from_numpy(x) for x in (predicted, brain, lit))
-    fitted = _fitted(shown, image, inside)
+    polynomials = [_fitted(shown, image, inside)]
     near = functional.avg_pool2d(inside[:, None].float(), EDGE, 1, EDGE // 2)[:, 0]
+    if read is not None:
+        polynomials = [replace(polynomials[0], weight=(1 - READ) * polynomials[0].weight), read]
+    levels = _everywhere(polynomials, shown)
+    if read is not None:
+        image = image + READ * near * (levels[1] - levels[0])
     fits = torch.empty_like(image)
     for rows, part in _slabs(len(image)):
         found = local(shown[:, rows], image[rows], head[rows].float())[part]
         at = slice(rows.start + part.start, rows.start + part.stop)
-        fits[at] = fitted.towards(shown[:, at], found, near[at])
+        fits[at] = found + near[at] * sum(
+            polynomial.weight * (level[at] - found)
+            for polynomial, level in zip(polynomials, levels, strict=True)
+        )
     tissue = _deep(inside) * (fits > TISSUE[0]) * (fits < TISSUE[1])
     fits += tissue * _unfollowed(image - fits)
-    if read is not None:
-        for at in (slice(n, n + AT_ONCE) for n in range(0, len(fits), AT_ONCE)):
-            fits[at] = read.towards(shown[:, at], fits[at], near[at])
-    return torch.where(head, fits.clamp_min(0), image).numpy()
+    return torch.where(head, fits.clamp_min(0), torch.from_numpy(predicted)).numpy()
+
+
+def _everywhere(polynomials: Sequence[Polynomial], images: torch.Tensor) -> list[torch.Tensor]:
+    """What each makes of `images` (m, k, h, w)."""
+    found = [torch.empty_like(images[0]) for _ in polynomials]
+    for at in (slice(n, n + AT_ONCE) for n in range(0, images.shape[1], AT_ONCE)):
+        terms = _terms(images[:, at])
+        for level, polynomial in zip(found, polynomials, strict=True):
+            level[at] = polynomial.of(terms)
+    return found
 
 
 def _deep(inside: torch.Tensor) -> torch.Tensor:
@@ -155,7 +171,7 @@ def _fitted(images: torch.Tensor, predicted: torch.Tensor, inside: torch.Tensor)
     spread = (values - values.mean()).square().sum().clamp_min(1e-9)
     most_of_it = (1 - float(left / spread) - DOUBTED) / (TRUSTED - DOUBTED)
     least, most = (float(end) for end in values.aminmax())
-    return Polynomial(factors.float(), least, most, 0.5 * min(max(most_of_it, 0.0), 1.0))
+    return Polynomial(factors.float(), least, most, MOST * min(max(most_of_it, 0.0), 1.0))
 
 
 def as_read(images: Sequence[np.ndarray], brain: np.ndarray, reader: Reader) -> Polynomial | None:
@@ -174,7 +190,7 @@ def as_read(images: Sequence[np.ndarray], brain: np.ndarray, reader: Reader) -> 
     values, terms = reader(voxels.mT), _terms(voxels.double())
     factors = _solved(terms @ terms.mT, terms @ values.double())
     least, most = (float(end) for end in values.aminmax())
-    return Polynomial(factors.float(), least, most, READ)
+    return Polynomial(factors.float(), least, most, MOST * READ)
 
 
 def _solved(matrix: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
