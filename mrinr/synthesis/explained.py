@@ -119,13 +119,16 @@ def _unfollowed(left: torch.Tensor) -> torch.Tensor:
 def slice_by_slice(
     images: Sequence[np.ndarray], predicted: np.ndarray, brain: np.ndarray, reader: Reader | None = None
 ) -> np.ndarray:
-    """The same for slices (k, h, w) that need not be neighbours; what no image shows is air."""
+    """The same for slices (k, h, w) that need not be neighbours; what no image shows is air.
+
+    reader : see `as_read`; the slices are then of one scan
+    """
     lit = brain | (np.max(images, axis=0) > DARK)
-    each = []
-    for n in range(len(brain)):
-        shown = [x[[n]] for x in images]
-        read = None if reader is None else as_read(shown, brain[[n]], reader)
-        each.append(explained(shown, predicted[[n]], brain[[n]], lit[[n]], read))
+    read = None if reader is None else as_read(images, brain, reader)
+    each = [
+        explained([x[[n]] for x in images], predicted[[n]], brain[[n]], lit[[n]], read)
+        for n in range(len(brain))
+    ]
     return np.concatenate(each)
 
 

@@ -10,7 +10,7 @@ import copy
 import math
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,9 @@ from mrinr.engine.device import choose, set_threads
 from mrinr.errors import InputError
 from mrinr.metrics import psnr, ssim_map
 from mrinr.synthesis.calibration import calibrate
-from mrinr.synthesis.explained import slice_by_slice
+from mrinr.synthesis.explained import Reader, slice_by_slice
 from mrinr.synthesis.head import canvas, cut, prepare, window
+from mrinr.synthesis.intensities import Levels
 from mrinr.synthesis.levels import moved
 from mrinr.synthesis.multimodal import Multimodal, fuse
 from mrinr.synthesis.pipeline import align_to
@@ -99,6 +100,11 @@ def finetune(
     for n, case in enumerate(cases):
         stage = context.stage(0.4 * n / len(cases), 0.4 * (n + 1) / len(cases))
         lessons.append(learn_from(network, case, inputs[n], target, where, stage))
+    shipped = Levels.shipped(bundle.facts.get("taught", ()))
+
+    def reads(names: Sequence[str]) -> Reader | None:
+        return None if shipped is None else shipped.reader(names, target)
+
     before = copy.deepcopy(network.decoders[target])
     seconds = _train(network, lessons, target, steps or STEPS, where, seed, context.stage(0.4, 0.95))
     context.progress(0.95, "Judging and saving the model")
@@ -107,7 +113,7 @@ def finetune(
         "target": target,
         "cases": len(cases),
         "seconds": round(seconds, 1),
-        "before": judge(before, lessons, where),
+        "before": judge(before, lessons, where, reads),
         "after": judge(network.decoders[target], lessons, where),
         "linear": judge(None, lessons, where),
     }
@@ -231,11 +237,15 @@ def _crops(
 
 
 def judge(
-    decoder: torch.nn.Module | None, lessons: Sequence[Lesson], device: torch.device
+    decoder: torch.nn.Module | None,
+    lessons: Sequence[Lesson],
+    device: torch.device,
+    reads: Callable[[Sequence[str]], Reader | None] = lambda names: None,
 ) -> dict[str, float]:
     """Means over the patients of PSNR and SSIM in the brain, on slices kept apart, intensities matched first.
 
     Without a decoder the linear fit of the inputs is judged. Range: the truth's 99.9th percentile there.
+    reads : by the names of the inputs, what reads the target's levels off them (see `Levels.reader`)
     """
     scores = []
     for lesson in lessons:
@@ -244,7 +254,8 @@ def judge(
         if decoder is None:
             columns = [x[levels] for x in lesson.shown.values()]
         else:
-            columns = [decoded(decoder, lesson, np.flatnonzero(levels), device)[0]]
+            reader = reads(list(lesson.shown))
+            columns = [decoded(decoder, lesson, np.flatnonzero(levels), device, reader)[0]]
         design = np.stack([*(x[brain] for x in columns), np.ones(int(brain.sum()), np.float32)], 1)
         weights = np.linalg.lstsq(design, truth[brain], rcond=None)[0]
         image = sum(w * x for w, x in zip(weights, columns, strict=False)) + weights[-1]
@@ -256,7 +267,11 @@ def judge(
 
 
 def decoded(
-    decoder: torch.nn.Module, lesson: Lesson, levels: np.ndarray, device: torch.device
+    decoder: torch.nn.Module,
+    lesson: Lesson,
+    levels: np.ndarray,
+    device: torch.device,
+    reader: Reader | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Image, as far as the inputs explain it, and half-width of the interval, (levels, h, w)."""
     images, halves = [], []
@@ -268,7 +283,7 @@ def decoded(
         images.append(found.mean[:, 0].cpu().numpy())
         halves.append((found.low + found.high)[:, 0].cpu().numpy() / 2)
     scans = [x[levels] for x in lesson.shown.values()]
-    image = slice_by_slice(scans, np.concatenate(images), lesson.brain[levels])
+    image = slice_by_slice(scans, np.concatenate(images), lesson.brain[levels], reader)
     return image, np.concatenate(halves)
 
 
