@@ -32,6 +32,7 @@ from mrinr.training.sources import Source, find_sources
 
 APART = 1_000_003  # between the seeds of two processes
 VALIDATION, JUDGED = 24, 240  # slices watched while training, and judged when it is done
+HEADS = "Knows heads only."
 SLICES = "Knows heads only, at about 1 mm in plane, and axial slices one at a time."
 RESEARCH = "Research use; not for diagnosis."
 
@@ -206,8 +207,10 @@ def describe(
         "calibration": {},
         "statistics": {},
         "intended_use": INTENDED.get(kind, SYNTHESIS),
-        "limits": [source.limit, *(() if kind in RESTORERS else (SLICES,)), RESEARCH],
+        "limits": [source.limit, RESEARCH],
     }
+    if kind not in RESTORERS:
+        facts["limits"].insert(1, HEADS if kind in LOOKERS else SLICES)
     if kind in LOOKERS:
         if hasattr(recipe, "statistics"):
             facts["statistics"] = recipe.statistics(judged)
