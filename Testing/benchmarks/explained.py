@@ -23,7 +23,7 @@ from mrinr.benchmark.measure import measure
 from mrinr.benchmark.people import SLAB, Draw, real, simulated
 from mrinr.context import Context
 from mrinr.synthesis import INPUTS, pipeline
-from mrinr.synthesis.intensities import Levels
+from mrinr.synthesis.intensities import Readings
 from mrinr.training.folders import find_subjects
 
 MODEL = "multimodal-compact"
@@ -84,7 +84,7 @@ def table(title: str, people: list[Draw], asked: tuple) -> sheets.Sheet:
             run = partial(measure, person, inputs, person.truth[target], target, MODEL, Context())
             with patch.object(pipeline, "explained", lambda images, predicted, *_: predicted):
                 network = run()
-            with patch.object(Levels, "shipped", lambda taught: None):
+            with patch.object(Readings, "shipped", lambda taught: None):
                 fitted = run()
             each = dict(zip(WAYS, (network, fitted, run()), strict=True))
             scores.setdefault((target, names), []).append(each)

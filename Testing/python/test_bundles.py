@@ -244,6 +244,8 @@ DAMAGE: dict[str, Callable[[Path], None]] = {
     "no licence": removed("LICENSE"),
     "no metadata": removed("configs/metadata.json"),
     "empty weights": replaced(lambda: b""),
+    "targets taught that are a number": field("taught", 3),
+    "targets taught that are one name": field("taught", "FLAIR"),
     "a pickle in place of safetensors": replaced(lambda: pickle.dumps({"weight": [1.0]})),
     "an old pickle": replaced(lambda: pickle.dumps({"weight": [1.0]}, protocol=0)),
     "a torch file in place of safetensors": replaced(torch_file),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import import_module
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,11 +20,15 @@ from mrinr.simulation.sequences import SEQUENCES
 from mrinr.simulation.tissue import draw_scan
 from mrinr.synthesis import INPUTS, pipeline, synthesize
 from mrinr.synthesis.head import Head, cut, grown, window
-from mrinr.synthesis.intensities import MODEL, IntensityMap, Levels
+from mrinr.synthesis.intensities import MODEL, IntensityMap, Readings
 from mrinr.synthesis.slicework import Slices
+from mrinr.training.finetune import finetune
 from mrinr.training.intensities import IntensityRecipe, matched
 from mrinr.training.voxels import NODES, PLACES, RIM, SAMPLE, Brain, Voxels, signals, spoiled, voxels
 from mrinr.volume import Volume
+
+finetuning = import_module("mrinr.training.finetune")  # the package names the function alike
+practice = import_module("mrinr.training.voxels")
 
 
 @pytest.fixture
@@ -68,9 +73,9 @@ def test_a_reader_puts_scans_in_their_places_and_answers_for_its_target(network)
     shown = brain_voxels()
     there = torch.tensor([[1.0, 0, 0, 1, 0, 0]])
     expected = network(shown[None], there, shown[None])[0, :, INPUTS.index("FLAIR")]
-    read = Levels(network, {}, ("T2",)).reader(["PD", "T1"], "FLAIR")
+    read = Readings(network, {}, ("T2",)).reader(["PD", "T1"], "FLAIR")
     torch.testing.assert_close(read(shown[:, [INPUTS.index("PD"), INPUTS.index("T1")]]), expected)
-    assert Levels(network, {}, ("T2",)).reader(["PD", "T1"], "T2") is None  # somebody taught it
+    assert Readings(network, {}, ("T2",)).reader(["PD", "T1"], "T2") is None  # somebody taught it
 
 
 # what it learns from -------------------------------------------------------------------------------------
@@ -119,6 +124,17 @@ def test_a_batch_is_on_the_scale_of_brain_medians_and_hides_what_is_asked(rng):
     assert shown.min() >= 1 and shown.max() <= len(INPUTS) - 1
     assert not (batch.asked * batch.there[:, None]).any() and batch.asked.sum() > 0
     assert float(batch.weight[:, SAMPLE:].mean()) == pytest.approx(1, abs=0.1)
+
+
+def test_scans_of_patients_who_moved_show_what_lies_beside(monkeypatch):
+    def alike(moved: float) -> float:
+        monkeypatch.setattr(practice, "MOVED", moved)
+        monkeypatch.setattr(practice, "ASTRAY", moved)
+        batch = drawn(np.random.default_rng(0))
+        PD = INPUTS.index("PD")
+        return float(np.corrcoef(batch.shown[..., PD].ravel(), batch.truth[..., PD].ravel())[0, 1])
+
+    assert alike(1.0) < alike(0.0) - 0.1
 
 
 def test_what_spoils_scans_is_small_and_not_the_same_in_all(rng):
@@ -211,20 +227,15 @@ def test_every_prediction_is_read_off_the_scans_that_it_may_see(monkeypatch):
     shown = {name: cut(x[..., levels], rows, columns) for name, x in head.images.items()}
     flat = next(iter(shown.values()))
     slices = Slices(flat, flat, shown, flat, {"T1": flat, "T2": flat})
-    pipeline._explained(slices, head, "FLAIR", Levels(Telltale(), {}, ("T2",)))
+    pipeline._explained(slices, head, "FLAIR", Readings(Telltale(), {}, ("T2",)))
     # T1 of T2, T2 of T1 (taught: not read), FLAIR of both; sums of 2 ** place of a scan, 100 * the target's
     assert asked == [(1, (3.0, 3.0)), (1, None), (2, (204.0, 204.0))]
-    asked.clear()
-    pipeline._explained(replace(slices, elsewhere=("T2",)), head, "FLAIR", Levels(Telltale(), {}, ()))
-    assert [read for _, read in asked] == [None] * 3
 
 
 def test_synthesis_reads_levels_where_the_map_ships_and_says_so(shelf, network):
     without = synthesize(scans(), "FLAIR", threads=1, register="off")
     assert without.report["settings"]["levels_read_by"] is None
-    sizes = {"width": 8, "summary": 8}
-    facts = {**FACTS, "targets": ["intensities"]}
-    saved = bundles.save(shelf / MODEL, network, "intensities", sizes, facts, CARD)
+    saved = with_map(shelf, network)
     found = synthesize(scans(), "FLAIR", threads=1, register="off")
     assert found.report["settings"]["levels_read_by"] == {"model": MODEL, "weights_sha256": saved.sha256}
     brain = found.brain.voxels > 0
@@ -233,10 +244,64 @@ def test_synthesis_reads_levels_where_the_map_ships_and_says_so(shelf, network):
     np.testing.assert_array_equal(again.volume.voxels, found.volume.voxels)
 
 
-def test_a_damaged_map_is_said_before_anything_is_predicted(shelf, network, monkeypatch):
+def with_map(shelf, network):
     sizes = {"width": 8, "summary": 8}
-    facts = {**FACTS, "targets": ["intensities"]}
-    saved = bundles.save(shelf / MODEL, network, "intensities", sizes, facts, CARD)
+    return bundles.save(
+        shelf / MODEL, network, "intensities", sizes, {**FACTS, "targets": ["intensities"]}, CARD
+    )
+
+
+def test_a_model_that_was_taught_a_target_keeps_the_levels_that_it_learned(shelf, network, tmp_path):
+    plain = bundles.find("multimodal-compact")
+    facts = {key: value for key, value in plain.facts.items() if key not in ("architecture", "arguments")}
+    for folder, taught in (("fine-tuned", ["FLAIR"]), ("other", ["T2"])):
+        bundles.save(
+            tmp_path / folder,
+            plain.network(),
+            plain.architecture,
+            plain.facts["arguments"],
+            {**facts, "taught": taught},
+            CARD,
+        )
+    without = synthesize(scans(), "FLAIR", plain.folder, threads=1, register="off")
+    with_map(shelf, network)
+    kept, read = (
+        synthesize(scans(), "FLAIR", tmp_path / folder, threads=1, register="off")
+        for folder in ("fine-tuned", "other")
+    )
+    assert kept.report["settings"]["levels_read_by"] is None
+    np.testing.assert_array_equal(kept.volume.voxels, without.volume.voxels)
+    assert read.report["settings"]["levels_read_by"]["model"] == MODEL
+
+
+def test_levels_are_not_read_where_a_scan_lies_elsewhere(shelf, network, monkeypatch):
+    without = synthesize(scans(), "FLAIR", threads=1, register="off")
+    with_map(shelf, network)
+    predict = pipeline.predict
+    monkeypatch.setattr(pipeline, "predict", lambda *told: replace(predict(*told), elsewhere=("T2",)))
+    found = synthesize(scans(), "FLAIR", threads=1, register="off")
+    assert found.report["settings"]["levels_read_by"] is None
+    np.testing.assert_array_equal(found.volume.voxels, without.volume.voxels)
+
+
+def test_fine_tuning_is_compared_with_what_synthesis_returned_before(shelf, network, tmp_path, monkeypatch):
+    with_map(shelf, network)
+    readers = []
+
+    def spied(images, predicted, brain, reader=None):
+        readers.append(reader)
+        return predicted
+
+    monkeypatch.setattr(finetuning, "slice_by_slice", spied)
+    affine, shape = small_models.centred(np.eye(3), (1.0, 1.0, 2.0), (84, 92, 30)), (84, 92, 30)
+    case = {**scans(), "FLAIR": small_models.head("FLAIR", affine, shape)}
+    finetune(bundles.find("multimodal-compact"), [case], tmp_path / "mine", "FLAIR", steps=1, threads=1)
+    before, *after = readers
+    assert before is not None and after and not any(after)
+
+
+def test_a_damaged_map_is_said_before_anything_is_predicted(shelf, network, monkeypatch):
+    saved = with_map(shelf, network)
     weights = saved.folder / "models/model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
     monkeypatch.setattr(pipeline, "predict", lambda *_: pytest.fail("predicted all the same"))

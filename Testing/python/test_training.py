@@ -404,6 +404,7 @@ def test_fine_tuning_changes_one_decoder_and_helps_on_slices_kept_apart(tmp_path
     assert report["after"]["psnr"] > report["before"]["psnr"]
     assert report["cases"] == 1 and "slices kept apart" in report["text"]
     assert "fine-tuned on 1 patient" in after.facts["training"]["data"]
+    assert after.facts["taught"] == ["FLAIR"] and "taught" not in before.facts
     old, new = (bundle.network().state_dict() for bundle in (before, after))
     changed = {
         name.split(".")[0] + "." + name.split(".")[1] for name in old if not torch.equal(old[name], new[name])

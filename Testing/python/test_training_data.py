@@ -498,6 +498,7 @@ def test_a_model_is_trained_on_a_folder_of_scans(tmp_path, scans):
     assert facts["training"]["data"] == "1 real subject with T1, T2, FLAIR (anna)"
     assert expected(facts["normalisation"]["levels"], "FLAIR", {"T1": 300.0}) == pytest.approx(120, rel=0.01)
     assert facts["limits"][0].startswith("Trained on the real people named")
+    assert facts["taught"] == ["FLAIR"]
     done = shell.run("train", "multimodal", "--data", scans, "--steps", 2, "--out", tmp_path / "other")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "No subject has PD, DWI, T1ce; name --inputs and --target" in done.stderr

@@ -145,6 +145,8 @@ def _check_ours(ours: dict[str, Any], where: str) -> None:
         )
     _check_types(ours, {"architecture": TEXT, "arguments": OBJECT, **FACTS}, where, "mrinr.")
     _check_types(ours["training"], TRAINING, where, "mrinr.training.")
+    if "taught" in ours:  # by fine-tuning, or real people among those trained on
+        _check_types(ours, {"taught": NAMES}, where, "mrinr.")
     if ours["architecture"] not in ARCHITECTURES:
         raise InputError(
             f"{where} names the architecture '{ours['architecture']}', which is not known; this MRINR has "

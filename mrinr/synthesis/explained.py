@@ -4,10 +4,12 @@ A network draws edges from what it learned; the scans show them. So functions of
 image and take its place: a linear one around each voxel (the guided filter, He, Sun & Tang 2013, equations 5
 to 8), which keeps what a place has of its own, and, up to half, one polynomial of their intensities for the
 whole brain, which has levels and partial volumes right and counts less where it explains little of the image.
-Levels are known better from all voxels at once: a polynomial of what the map of intensities (`intensities`)
-reads off the scans stands for most of the network's own, and its image is moved by the difference of the two
-before anything is fitted to it. What the network draws in tissue and no fit follows over several voxels, as
-it does not follow a small lesion, is put back. No paper of the five has this step.
+Levels are known better from all voxels at once. So another polynomial is fitted to what the map of
+intensities (`intensities`) reads off the scans: the network's image is moved by a share READ of the
+difference between the two before anything is fitted to it, and of the polynomials' part in the result the
+read one has that share, however little the network's own explains. What the network draws in tissue and no
+fit follows over several voxels, as it does not follow a small lesion, is put back. No paper of the five has
+this step.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ SMOOTH = 1e-3  # squared brain medians: contrast below its root is noise
 DARK = 0.1  # brain medians
 MOST = 0.5  # of a voxel that is a polynomial's
 DOUBTED, TRUSTED = 0.6, 0.8  # R squared from which the polynomial counts, and counts in full
-READ, SAMPLE = 0.6, 20_000  # share that is read of levels, and the voxels that the reading is fitted to
+READ, FITTED_TO = 0.6, 20_000  # share that is read of levels, and the voxels that the reading is fitted to
 EDGE = 9  # pixels over which polynomials fade out where the brain ends
 PATCH = (3, 5, 5)  # voxels over which what no fit follows is averaged
 STRAYS = 0.05  # brain medians: as far from the network the fits are trusted more
@@ -41,7 +43,7 @@ DEEP = 7  # pixels from where the brain ends; nearer to it the network's edges a
 
 @dataclass(frozen=True)
 class Polynomial:
-    """Of the scans' intensities: `factors` of its terms, its ends, and how much it counts, 0 to 1."""
+    """Of the scans' intensities: `factors` of its terms, its ends, and how much it counts, 0 to MOST."""
 
     factors: torch.Tensor
     least: float
@@ -182,12 +184,12 @@ def as_read(images: Sequence[np.ndarray], brain: np.ndarray, reader: Reader) -> 
 
     images, brain : (k, h, w); brain is that of the scales, without anything around it
     reader : from voxels (v, images), drawn at random, to intensities of the target (v,); see
-        `Levels.reader`
+        `Readings.reader`
     """
     places = torch.from_numpy(np.argwhere(brain))
     if not len(places):
         return None
-    drawn = torch.randint(len(places), (SAMPLE,), generator=torch.Generator().manual_seed(0))
+    drawn = torch.randint(len(places), (FITTED_TO,), generator=torch.Generator().manual_seed(0))
     level, row, column = places[drawn].unbind(1)
     voxels = torch.stack([torch.from_numpy(image)[level, row, column] for image in images])
     values, terms = reader(voxels.mT), _terms(voxels.double())

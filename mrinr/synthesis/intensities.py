@@ -2,8 +2,9 @@
 
 A network that looks at neighbourhoods cannot tell a sequence's timing from the few tissues around a place.
 All voxels of a brain together can: this one looks at a sample of them, wherever they lie, and knows from it
-which intensities of the target go with which of the scans in this patient. No paper of the five has it; the
-sum over a set of voxels is that of Zaheer 2017 (Deep sets, equation 2).
+which intensities of the target go with which of the scans in this patient. No paper of the five has it; that
+a function of a set is one of a sum over its members is from Zaheer 2017 (Deep sets, theorem 2), here with the
+mean and the root mean square over a sample in the place of the sum.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from mrinr.errors import InputError
 from mrinr.synthesis import INPUTS
 
 MODEL = "intensities-compact"
-SAMPLE = 4096  # voxels that tell what the patient's scans are like; training makes do with means over fewer
+TOLD_BY = 4096  # voxels that tell what the patient's scans are like; training makes do with means over fewer
 
 
 class IntensityMap(nn.Module):
@@ -76,7 +77,7 @@ def _shown(voxels: Tensor, there: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class Levels:
+class Readings:
     """The map that ships, for one model of synthesis.
 
     taught : targets that somebody taught that model with real scans, whose levels the map does not know
@@ -87,7 +88,7 @@ class Levels:
     taught: tuple[str, ...]
 
     @classmethod
-    def shipped(cls, taught: Sequence[str]) -> Levels | None:
+    def shipped(cls, taught: Sequence[str]) -> Readings | None:
         """None where the map does not ship. Raises InputError where it is damaged."""
         if not bundles.ships(MODEL):
             return None
@@ -97,10 +98,14 @@ class Levels:
         facts = {"model": bundle.name, "weights_sha256": bundle.sha256}
         return cls(network, facts, tuple(taught))
 
+    def said(self, target: str) -> dict[str, str] | None:
+        """What reads the levels of `target`; None where nothing does."""
+        return None if target in self.taught else self.facts
+
     def reader(self, names: Sequence[str], target: str) -> Callable[[Tensor], Tensor] | None:
         """A function from voxels (v, names) to intensities of `target`, (v,); brain medians.
 
-        The voxels are drawn at random from one brain: the first SAMPLE tell what its scans are like. None
+        The voxels are drawn at random from one brain: the first TOLD_BY tell what its scans are like. None
         for a target that was taught.
         """
         if target in self.taught:
@@ -113,6 +118,6 @@ class Levels:
             every = voxels.new_zeros(1, len(voxels), len(INPUTS))
             every[0, :, at] = voxels
             with torch.inference_mode():
-                return self.network(every, there, every[:, :SAMPLE])[0, :, INPUTS.index(target)]
+                return self.network(every, there, every[:, :TOLD_BY])[0, :, INPUTS.index(target)]
 
         return read

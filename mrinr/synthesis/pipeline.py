@@ -59,7 +59,7 @@ def run(inputs: dict[str, Volume], options: Options, context: Context) -> Synthe
     said = unlike(head, inputs)
     for sentence in said:
         context.warn(sentence)
-    reads = intensities.Levels.shipped(bundle.facts.get("taught", ()))
+    reads = intensities.Readings.shipped(bundle.facts.get("taught", ()))
     images, place = canvas(head, used)
     context.progress(0.0, f"Loading the model {bundle.name}")
     show = _previews(head, options.target, context) if context.wants_preview else None
@@ -79,6 +79,8 @@ def run(inputs: dict[str, Volume], options: Options, context: Context) -> Synthe
             "it hardly counts; align them, or look at whether they are of one person."
         )
     context.progress(0.95, "Fitting it to the scans")
+    if slices.elsewhere:  # what lies in one voxel is not of one place
+        reads = None
     slices = _explained(slices, head, options.target, reads)
     context.progress(0.98, "Writing the result")
     result = _volumes(slices, head, images, inputs[like], options.target, bundle)
@@ -105,7 +107,7 @@ def run(inputs: dict[str, Volume], options: Options, context: Context) -> Synthe
                 "register": options.register,
                 "like": like,
                 "fitted_to": list(slices.shown),  # see `explained`
-                "levels_read_by": None if reads is None else reads.facts,
+                "levels_read_by": None if reads is None else reads.said(options.target),
             },
             "unlike": said,
             "warnings": list(context.warnings),
@@ -144,15 +146,13 @@ def align_to(like: str, inputs: Mapping[str, Volume], register: str, context: Co
     return {name: stack.volume for name, stack in zip(names, moved, strict=True)}
 
 
-def _explained(slices: Slices, head: Head, target: str, reads: intensities.Levels | None) -> Slices:
+def _explained(slices: Slices, head: Head, target: str, reads: intensities.Readings | None) -> Slices:
     """The predictions as far as the scans explain them."""
     rows, columns, levels = window(head)
     core, brain, lit = (
         cut(mask[..., levels].astype(np.float32), rows, columns) > 0
         for mask in (head.brain, grown(head.brain) & head.lit, head.lit)
     )
-    if slices.elsewhere:  # what lies in one voxel is not of one place
-        reads = None
 
     def by(names: list[str], name: str, predicted: np.ndarray) -> np.ndarray:
         images = [slices.shown[each] for each in names]

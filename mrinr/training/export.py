@@ -12,23 +12,17 @@ from torch import nn
 
 from mrinr.synthesis.calibration import calibrate
 from mrinr.synthesis.explained import slice_by_slice
-from mrinr.synthesis.intensities import Levels
 from mrinr.training.recipe import Recipe
 
 KEPT = 2000  # voxels of the brain drawn from a slice
 
 
 def judge(
-    recipe: Recipe | Any,
-    network: nn.Module,
-    held_out: Sequence[Any],
-    fitted: bool = False,
-    reads: Levels | None = None,
+    recipe: Recipe | Any, network: nn.Module, held_out: Sequence[Any], fitted: bool = False
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Metrics with floors, and the interval's calibration, both by target, on people never trained on.
 
-    With `fitted` of what the scans explain of the predictions, which is what synthesis returns; its levels
-    are read by `reads` off each slice alone.
+    With `fitted` of what the scans explain of the predictions, which is what synthesis returns.
     PSNR is that of each slice's brain, range: the truth's 99.9th percentile there; medians over slices.
     """
     rng = np.random.default_rng(0)
@@ -44,9 +38,7 @@ def judge(
             mean = found.mean.float()
             if fitted:
                 scans = [x[:, 0].numpy() for x in batch.seen.values()]
-                reader = None if reads is None else reads.reader(list(batch.seen), target)
-                brain = batch.brain[:, 0].numpy() > 0
-                alone = slice_by_slice(scans, mean[:, 0].numpy(), brain, reader)
+                alone = slice_by_slice(scans, mean[:, 0].numpy(), batch.brain[:, 0].numpy() > 0)
                 mean = torch.from_numpy(alone)[:, None]
             for n in range(len(batch.brain)):
                 inside = batch.brain[n, 0] > 0

@@ -27,7 +27,7 @@ from mrinr.metrics import psnr, ssim_map
 from mrinr.synthesis.calibration import calibrate
 from mrinr.synthesis.explained import Reader, slice_by_slice
 from mrinr.synthesis.head import canvas, cut, prepare, window
-from mrinr.synthesis.intensities import Levels
+from mrinr.synthesis.intensities import Readings
 from mrinr.synthesis.levels import moved
 from mrinr.synthesis.multimodal import Multimodal, fuse
 from mrinr.synthesis.pipeline import align_to
@@ -90,6 +90,7 @@ def finetune(
     context = context or Context()
     inputs = check(bundle, cases, target)
     bundles.check_free(out)
+    shipped = Readings.shipped(bundle.facts.get("taught", ()))
     torch.manual_seed(seed)
     random.seed(seed)
     set_threads(threads)
@@ -100,7 +101,6 @@ def finetune(
     for n, case in enumerate(cases):
         stage = context.stage(0.4 * n / len(cases), 0.4 * (n + 1) / len(cases))
         lessons.append(learn_from(network, case, inputs[n], target, where, stage))
-    shipped = Levels.shipped(bundle.facts.get("taught", ()))
 
     def reads(names: Sequence[str]) -> Reader | None:
         return None if shipped is None else shipped.reader(names, target)
@@ -245,7 +245,7 @@ def judge(
     """Means over the patients of PSNR and SSIM in the brain, on slices kept apart, intensities matched first.
 
     Without a decoder the linear fit of the inputs is judged. Range: the truth's 99.9th percentile there.
-    reads : by the names of the inputs, what reads the target's levels off them (see `Levels.reader`)
+    reads : by the names of the inputs, what reads the target's levels off them (see `Readings.reader`)
     """
     scores = []
     for lesson in lessons:

@@ -53,15 +53,14 @@ class IntensityRecipe:
                 each = torch.stack([raw, left], -1)
                 for scans, row, asked in zip(batch.there.sum(1).int(), each, batch.there == 0, strict=True):
                     explained.setdefault(int(scans), []).extend(row[asked].tolist())
-        return {
-            f"share of a sequence's variance left by {scans} of the others": (
-                "median {:.3f} as it comes, {:.3f} once matched by the best offset and gain, ".format(
-                    *np.median(found, 0)
-                )
-                + f"over {len(found)} brains and sequences"
+        said = {}
+        for scans, shares in sorted(explained.items()):
+            before, after = np.median(shares, 0)
+            said[f"share of a sequence's variance left by {scans} of the others"] = (
+                f"median {before:.3f} as it comes, {after:.3f} once matched by the best offset and a gain of "
+                f"{GAINS[0]:g} to {GAINS[1]:g}, over {len(shares)} brains and sequences"
             )
-            for scans, found in sorted(explained.items())
-        }
+        return said
 
 
 def terms(found: torch.Tensor, batch: Voxels) -> dict[str, torch.Tensor]:

@@ -23,7 +23,6 @@ from mrinr.engine.device import choose, set_threads
 from mrinr.errors import InputError
 from mrinr.provenance import ENHANCEMENT
 from mrinr.synthesis import INPUTS
-from mrinr.synthesis.intensities import Levels
 from mrinr.training.batch import Batch
 from mrinr.training.export import card, hardware, judge
 from mrinr.training.kinds import KINDS, build
@@ -210,7 +209,7 @@ def describe(
         "limits": [source.limit, RESEARCH],
     }
     if kind not in RESTORERS:
-        facts["limits"].insert(1, HEADS if kind in LOOKERS else SLICES)
+        facts["limits"].insert(1, HEADS if kind in ("recogniser", "intensities") else SLICES)
     if kind in LOOKERS:
         if hasattr(recipe, "statistics"):
             facts["statistics"] = recipe.statistics(judged)
@@ -220,15 +219,14 @@ def describe(
     if "T1ce" in targets:
         facts["limits"] = [ENHANCEMENT, *facts["limits"]]
     facts["normalisation"]["levels"] = source.levels(sorted({*inputs, *targets}), seed)
-    if source.subjects:
-        facts["taught"] = sorted(targets)
-    reads = Levels.shipped(facts.get("taught", ()))
-    facts["metrics"], facts["calibration"] = judge(
-        recipe, recipe.networks["generator"], judged, fitted=True, reads=reads
-    )
+    taught = sorted({*targets} & {name for subject in source.subjects for name in subject.images})
+    if taught:
+        facts["taught"] = taught
+    facts["metrics"], facts["calibration"] = judge(recipe, recipe.networks["generator"], judged, fitted=True)
     facts["metrics_of"] = (
         "Brain PSNR in dB (range: the truth's 99.9th percentile in the slice's brain; median over slices of "
-        "held-out people, inputs corrupted). The floors are fitted to the truth itself."
+        "held-out people, inputs corrupted, levels not read off the scans). The floors are fitted to the "
+        "truth itself."
     )
     return facts
 

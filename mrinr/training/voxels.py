@@ -46,7 +46,8 @@ SHADING, SIGNAL_TO_NOISE, CURVED, CURVES, OFF = 0.05, (15, 135), 0.25, (0.75, 1.
 class Voxels:
     """n brains of v voxels in every sequence, brain medians, float32.
 
-    shown : (n, v, sequences), as scanned; the first SAMPLE of them as often as they are
+    shown : (n, v, sequences), as scanned; the first SAMPLE of them as often as they are in the brain and,
+        RIM of PLACES, around it
     there : (n, sequences), 1 for the scans that are shown
     truth : (n, v, sequences), without noise and by the standard protocols
     weight : (n, v), how often such voxels are beside how often they were drawn
