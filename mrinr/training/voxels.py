@@ -39,7 +39,7 @@ FOR_MEDIAN = 600
 SHOWN = (0.1, 0.25, 0.25, 0.2, 0.2)  # chances of one to five scans
 # How scans are spoiled: standard deviation of shading at most, signal to noise, share with other greys and
 # which, error of the scale.
-SHADING, SIGNAL_TO_NOISE, CURVED, CURVES, OFF = 0.05, (15, 135), 0.25, (0.75, 1.35), 0.04
+SHADING, SIGNAL_TO_NOISE, CURVED, CURVES, OFF = 0.12, (15, 135), 0.4, (0.75, 1.35), 0.04
 
 
 @dataclass(eq=False)
