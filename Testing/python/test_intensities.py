@@ -141,7 +141,7 @@ def test_what_spoils_scans_is_small_and_not_the_same_in_all(rng):
     clean = np.ones((50, 400, 2), np.float32)
     image = spoiled(clean, rng)
     noise = image.std(1)
-    assert 0.005 < np.median(noise) < 0.06 and np.ptp(noise) > 0.02
+    assert 0.005 < np.median(noise) < 0.09 and np.ptp(noise) > 0.02
     assert image.mean() == pytest.approx(1, abs=0.03)
 
 
