@@ -28,7 +28,6 @@ from mrinr.training.voxels import NODES, PLACES, RIM, SAMPLE, Brain, Voxels, sig
 from mrinr.volume import Volume
 
 finetuning = import_module("mrinr.training.finetune")  # the package names the function alike
-practice = import_module("mrinr.training.voxels")
 
 
 @pytest.fixture
@@ -96,18 +95,18 @@ def test_signals_are_the_closed_form_of_a_spin_echo():
 def test_voxels_hold_tissues_as_the_head_does(rng):
     head = draw_head(label_map(), rng, vary=False)
     brain = Brain(head, rng)
-    np.testing.assert_allclose(brain.shares.sum(-1), 1, atol=1e-5)
+    np.testing.assert_allclose(brain.shares.sum(1), 1, atol=1e-5)
     rim = grown(head.brain) & ~head.brain
     for tissue in ("white matter", "grey matter", "CSF"):
         of_brain, of_rim = ((head.tissue[mask] == INDEX[tissue]).mean() for mask in (head.brain, rim))
         share = of_brain + RIM / PLACES * (of_rim - of_brain)
-        held = (brain.shares[0] * (brain.tissues[0] == INDEX[tissue])).sum(1).mean()
+        held = (brain.shares * (brain.tissues == INDEX[tissue])).sum(1).mean()
         assert held == pytest.approx(share, abs=0.05)
     edge = np.zeros(head.brain.shape, bool)
     for axis in range(3):
         for step in (-1, 1):
             edge |= np.roll(head.tissue, step, axis) != head.tissue
-    mixed = (brain.shares[0, :, 0] < 0.999).mean()
+    mixed = (brain.shares[:, 0] < 0.999).mean()
     assert mixed >= edge[head.brain].mean() - 0.02
 
 
@@ -126,22 +125,11 @@ def test_a_batch_is_on_the_scale_of_brain_medians_and_hides_what_is_asked(rng):
     assert float(batch.weight[:, SAMPLE:].mean()) == pytest.approx(1, abs=0.1)
 
 
-def test_scans_of_patients_who_moved_show_what_lies_beside(monkeypatch):
-    def alike(moved: float) -> float:
-        monkeypatch.setattr(practice, "MOVED", moved)
-        monkeypatch.setattr(practice, "ASTRAY", moved)
-        batch = drawn(np.random.default_rng(0))
-        PD = INPUTS.index("PD")
-        return float(np.corrcoef(batch.shown[..., PD].ravel(), batch.truth[..., PD].ravel())[0, 1])
-
-    assert alike(1.0) < alike(0.0) - 0.1
-
-
 def test_what_spoils_scans_is_small_and_not_the_same_in_all(rng):
     clean = np.ones((50, 400, 2), np.float32)
     image = spoiled(clean, rng)
     noise = image.std(1)
-    assert 0.005 < np.median(noise) < 0.09 and np.ptp(noise) > 0.02
+    assert 0.005 < np.median(noise) < 0.06 and np.ptp(noise) > 0.02
     assert image.mean() == pytest.approx(1, abs=0.03)
 
 

@@ -29,7 +29,6 @@ from mrinr.volume import read
 
 PLACES, HELD = 20_000, 3  # voxels kept of a head, and tissues of each
 RIM = 1_000  # of them, around the brain, where what is read is used, too: bone must not pass for vessels
-MOVED, ASTRAY, ASIDE = 0.4, 0.6, 0.8  # chances of a patient who moved, and for each scan; by how many voxels
 BLURS = (0.4, 0.9)  # voxels: standard deviation of what a scan mixes
 BATCHES_PER_HEAD, SCANS_PER_BATCH = 40, 2  # then a new one takes the place of an old one
 NODES = (12, 12, 1)  # voxels, for whose texture a scan is drawn
@@ -39,7 +38,7 @@ FOR_MEDIAN = 600
 SHOWN = (0.1, 0.25, 0.25, 0.2, 0.2)  # chances of one to five scans
 # How scans are spoiled: standard deviation of shading at most, signal to noise, share with other greys and
 # which, error of the scale.
-SHADING, SIGNAL_TO_NOISE, CURVED, CURVES, OFF = 0.12, (15, 135), 0.4, (0.75, 1.35), 0.04
+SHADING, SIGNAL_TO_NOISE, CURVED, CURVES, OFF = 0.05, (15, 135), 0.25, (0.75, 1.35), 0.04
 
 
 @dataclass(eq=False)
@@ -112,8 +111,8 @@ class SimulatedVoxels(IterableDataset[Voxels]):
 class Brain:
     """What voxels of a brain hold, from below upwards; how often each is drawn where rare ones are wanted.
 
-    tissues : (2, PLACES, HELD), indices into ALL_TISSUES, there and where a scan lies that is not aligned
-    shares : (2, PLACES, HELD), sum to 1
+    tissues : (PLACES, HELD), indices into ALL_TISSUES
+    shares : (PLACES, HELD), sum to 1
     """
 
     def __init__(self, head: Head, rng: np.random.Generator) -> None:
@@ -124,23 +123,16 @@ class Brain:
         places = np.concatenate(drawn)
         places = places[np.argsort(places[:, 2], kind="stable")]
         side = np.exp(-0.5 / rng.uniform(*BLURS) ** 2)
-        beside = places + np.rint(rng.normal(0, ASIDE, places.shape)).astype(int)
-        held = [_held(head.tissue, at, side) for at in (places, beside)]
-        self.tissues, self.shares = (np.stack(each) for each in zip(*held, strict=True))
-        main = self.tissues[0, :, 0]
+        shares = np.zeros((PLACES, len(ALL_TISSUES)), np.float32)
+        for step in product((-1, 0, 1), repeat=3):
+            at = np.clip(places + step, 0, np.array(head.tissue.shape) - 1)
+            shares[np.arange(PLACES), head.tissue[tuple(at.T)]] += side ** np.abs(step).sum()
+        self.tissues = np.argsort(-shares, axis=1)[:, :HELD]
+        most = np.take_along_axis(shares, self.tissues, 1)
+        self.shares = most / most.sum(1, keepdims=True)
+        main = self.tissues[:, 0]
         often = np.bincount(main, minlength=len(ALL_TISSUES))[main] / PLACES
         self.chance = often**-0.5
-
-
-def _held(tissue: np.ndarray, places: np.ndarray, side: float) -> tuple[np.ndarray, np.ndarray]:
-    """The tissues (n, HELD) of voxels at `places` (n, 3), and shares; `side`: that of the next voxel."""
-    shares = np.zeros((len(places), len(ALL_TISSUES)), np.float32)
-    for step in product((-1, 0, 1), repeat=3):
-        at = np.clip(places + step, 0, np.array(tissue.shape) - 1)
-        shares[np.arange(len(places)), tissue[tuple(at.T)]] += side ** np.abs(step).sum()
-    most = np.argsort(-shares, axis=1)[:, :HELD]
-    found = np.take_along_axis(shares, most, 1)
-    return most, found / found.sum(1, keepdims=True)
 
 
 def signals(rng: np.random.Generator) -> np.ndarray:
@@ -165,22 +157,14 @@ def voxels(scans: np.ndarray, brains: Sequence[Brain], rng: np.random.Generator)
         usual = [rng.integers(count, size=size) for size in (SAMPLE, FOR_MEDIAN)]
         drawn.append(first + np.concatenate([usual[0], rare, usual[1]]))
         weight.append(np.concatenate([np.ones(SAMPLE), 1 / (count * chance[rare])]))
-    texture = rng.integers(scans.shape[2], size=(*np.shape(drawn), 1))
-
-    def mixed(moved: int, kept: slice, which: slice) -> np.ndarray:
-        both = [(brain, at[kept]) for brain, at in zip(brains, drawn, strict=True)]
-        tissues = np.stack([brain.tissues[moved, at] for brain, at in both])
-        shares = np.stack([brain.shares[moved, at] for brain, at in both])
-        each = scans[:, :, :, which][np.arange(len(scans))[:, None, None], tissues, texture[:, kept]]
-        return np.einsum("nvh,nvhws->nvws", shares, each)
-
-    found = mixed(0, slice(None), slice(None))
-    median = np.median(found[:, SAMPLE + RARE :], axis=1, keepdims=True)
-    found = found[:, : SAMPLE + RARE]
-    astray = (rng.random((len(scans), 1, 1)) < MOVED) & (rng.random((len(scans), 1, len(INPUTS))) < ASTRAY)
-    beside = mixed(1, slice(SAMPLE + RARE), slice(1))[:, :, 0]
-    found[:, :, 0] = np.where(astray, beside, found[:, :, 0])
-    found = (found / np.maximum(median, 1e-4)).clip(0, BRIGHTEST).astype(np.float32)
+    both = list(zip(brains, drawn, strict=True))
+    tissues = np.stack([brain.tissues[at] for brain, at in both])
+    shares = np.stack([brain.shares[at] for brain, at in both])
+    texture = rng.integers(scans.shape[2], size=(*tissues.shape[:2], 1))
+    each = scans[np.arange(len(scans))[:, None, None], tissues, texture]
+    mixed = np.einsum("nvh,nvhws->nvws", shares, each)
+    median = np.median(mixed[:, SAMPLE + RARE :], axis=1, keepdims=True)
+    found = (mixed[:, : SAMPLE + RARE] / np.maximum(median, 1e-4)).clip(0, BRIGHTEST).astype(np.float32)
     there = np.zeros((len(scans), len(INPUTS)), np.float32)
     for row in there:
         row[rng.choice(len(INPUTS), 1 + rng.choice(len(SHOWN), p=SHOWN), replace=False)] = 1
