@@ -172,7 +172,7 @@ def test_a_little_practice_explains_most_of_sequences_in_scans_never_seen(rng):
 
 @pytest.fixture
 def shelf(made_once, tmp_path, monkeypatch):
-    """The small models, and beside them a map of intensities that knows nothing."""
+    """The small models, in a folder to which a map of intensities can be added."""
     made = made_once("small_models", small_models.make)
     folder = tmp_path / "shelf"
     folder.mkdir()
